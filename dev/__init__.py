@@ -1,0 +1,1 @@
+"""Developer tooling: a real ComfyUI for the demo and the tests. Not part of a user's install (see .comfyignore)."""
