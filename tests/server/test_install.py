@@ -1,0 +1,87 @@
+"""Installing as ComfyUI-Manager does: a clone in custom_nodes of a fresh ComfyUI, pip install -r, start."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.environment import Environment
+from dev.errors import DevError
+from dev.pack import install_clone
+from dev.paths import PACK_NAME, REPOSITORY, WORKFLOWS
+from dev.server import Server, running
+
+NODE_IDS = (
+    "DragonInvert",
+    "DragonGuidanceBranch",
+    "DragonMoveLoss",
+    "DragonCrossAttnPatch",
+    "DragonSampler",
+    "DragonGuider",
+    "DragonEulerSampler",
+    "DragonMiniModel",
+)
+
+# What ComfyUI itself says of a pack that is well.
+EXPECTED = re.compile(rf"^\s*\d+\.\d seconds: .*/{PACK_NAME}$|^Automatically register web folder")
+
+
+@pytest.fixture(scope="module")
+def installed(comfy_environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    base = tmp_path_factory.mktemp("fresh")
+
+    def as_manager(custom_nodes: Path) -> None:
+        folder = install_clone(custom_nodes)
+        subprocess.run(
+            [str(comfy_environment.python), "-m", "pip", "install", "--quiet", "-r", str(folder / "requirements.txt")],
+            check=True,
+        )
+
+    with running(comfy_environment, install=as_manager, base=base) as server:
+        yield server
+
+
+def test_every_node_is_there(installed: Server) -> None:
+    info = installed.client.object_info()
+    assert [name for name in NODE_IDS if name not in info] == []
+    assert {info[name]["python_module"] for name in NODE_IDS} == {f"custom_nodes.{PACK_NAME}"}
+
+
+def test_no_warning_of_ours(installed: Server) -> None:
+    log = installed.log()
+    bad = ("IMPORT FAILED", "Traceback", "Cannot import", "Error while calling", "Skip ", "Unable to parse")
+    assert [line for line in log.splitlines() if any(each in line for each in bad)] == []
+    ours = [line for line in log.splitlines() if "dragon" in line.lower() and str(REPOSITORY) not in line]
+    cache_lines = [line for line in ours if "comfyui_frontend_package" in line]  # the cache folder bears our name
+    assert [line for line in ours if line not in cache_lines and not EXPECTED.match(line)] == []
+
+
+def test_templates_are_listed(installed: Server) -> None:
+    shipped = sorted(file.stem for file in WORKFLOWS.glob("*.json"))
+    assert shipped, "no workflow is shipped"
+    assert sorted(installed.client.get_json("/api/workflow_templates")[PACK_NAME]) == shipped
+    for name in shipped:
+        assert installed.client.get_json(f"/api/workflow_templates/{PACK_NAME}/{name}.json")["nodes"]
+        assert installed.client.get_bytes(f"/api/workflow_templates/{PACK_NAME}/{name}.jpg").startswith(b"\xff\xd8")
+
+
+@pytest.mark.parametrize("node_id", NODE_IDS)
+def test_help_page_is_served(installed: Server, node_id: str) -> None:
+    page = installed.client.get_bytes(f"/extensions/{PACK_NAME}/docs/{node_id}.md").decode("utf-8")
+    assert page.startswith("# ")
+
+
+def test_what_is_not_there_is_refused(installed: Server) -> None:
+    """So that the tests above cannot pass by a catch-all page."""
+    with pytest.raises(DevError, match="404"):
+        installed.client.get_bytes(f"/extensions/{PACK_NAME}/docs/NoSuchNode.md")
+
+
+def test_release_leaves_out_what_users_do_not_need(server: Server) -> None:
+    folder = server.base / "custom_nodes" / PACK_NAME
+    assert (folder / "__init__.py").is_file()
+    assert [name for name in ("dev", "tests", "training", "benchmarks", ".ci") if (folder / name).exists()] == []
