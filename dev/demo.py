@@ -24,8 +24,8 @@ WORKFLOW = WORKFLOWS / "move_object.json"
 INPUTS = WORKFLOWS / "inputs"
 SOURCE = INPUTS / "dragon_move_source.png"
 MASK = INPUTS / "dragon_move_mask.png"
-MULTIPLE = 64
-"""Sides the model takes: eight latent pixels of a VAE that reduces eightfold."""
+MULTIPLE = 32
+"""Sides of a resized picture: whole cells after two halvings of latents, which are an eighth of it."""
 
 
 @dataclass(frozen=True)

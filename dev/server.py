@@ -13,7 +13,6 @@ import contextlib
 import logging
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -124,7 +123,8 @@ def _tail(server: Server, lines: int = 40) -> str:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
-    process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)  # as Ctrl-C: it cleans up its temp folder
+    # Not SIGINT: a process started from a background job ignores it. What ComfyUI would tidy up goes with `base`.
+    process.terminate()
     try:
         process.wait(STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
