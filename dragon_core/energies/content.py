@@ -1,0 +1,12 @@
+"""Content energy (DragonDiffusion, equation 6): what lies outside source and target stays as it was."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..features import Features, masked_mean, similarity_map
+from .form import attraction
+
+
+def content_energy(generation: Features, reference: Features, rest: Tensor, weight: float) -> Tensor:
+    return attraction(weight, masked_mean(similarity_map(generation, reference), rest))

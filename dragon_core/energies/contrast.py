@@ -1,0 +1,11 @@
+"""Contrast energy (the authors' code; algorithm.md section 6): push the vacated area away from what was there."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..features import Features, masked_mean, similarity_map
+
+
+def contrast_energy(generation: Features, reference: Features, vacated: Tensor, weight: float) -> Tensor:
+    return weight * masked_mean(similarity_map(generation, reference), vacated)

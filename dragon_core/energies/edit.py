@@ -1,0 +1,17 @@
+"""Edit energy of moving, resizing and pasting (DragonDiffusion, equation 5).
+
+Pulls the generation's features at every point p of the target region towards the reference's at T⁻¹(p).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..features import Features, masked_mean, similarity_map
+from ..transforms import AffineWarp, warp
+from .form import attraction
+
+
+def edit_energy(generation: Features, reference: Features, target: Tensor, transform: AffineWarp, weight: float) -> Tensor:
+    brought = tuple(warp(f, transform) for f in reference)
+    return attraction(weight, masked_mean(similarity_map(generation, brought), target))

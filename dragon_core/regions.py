@@ -1,0 +1,45 @@
+"""Where an edit takes from, where it puts, what it leaves empty and what it must not touch (algorithm.md section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .transforms import AffineWarp, warp
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Soft masks (M, h, w) in [0, 1] on one grid: the object's place in the source, and in the edited picture."""
+
+    source: Tensor
+    target: Tensor
+
+    @property
+    def vacated(self) -> Tensor:
+        return self.source * (1 - self.target)
+
+    @property
+    def rest(self) -> Tensor:
+        return (1 - self.source) * (1 - self.target)
+
+    def union(self, other: Regions) -> Regions:
+        return Regions(either(self.source, other.source), either(self.target, other.target))
+
+
+def either(a: Tensor, b: Tensor) -> Tensor:
+    """Fuzzy union."""
+    return 1 - (1 - a) * (1 - b)
+
+
+def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """A mask (M, H, W) averaged onto a grid (h, w): soft at edges, exact in area."""
+    return F.interpolate(mask.unsqueeze(1).float(), size=size, mode="area").squeeze(1)
+
+
+def moved_regions(mask: Tensor, transform: AffineWarp, size: tuple[int, int]) -> Regions:
+    """Regions of a mask (M, H, W) and its transform, on a grid (h, w)."""
+    moved = warp(mask.unsqueeze(1).float(), transform).squeeze(1)
+    return Regions(on_grid(mask, size), on_grid(moved, size))

@@ -1,0 +1,48 @@
+"""The source image's diffusion trajectory: what the guidance branch reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .errors import DragonError
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Latents of one picture at every noise level of a schedule.
+
+    latents: (T + 1, B, C, H, W) in the model's latent scale, noisiest first, the clean latent last.
+    sigmas: (T + 1,), falling to 0; this is the schedule an edit runs on.
+    source: how the picture was described (the host's conditioning; opaque here).
+    model: a fingerprint of the checkpoint that made it, and ``family`` its kind in words.
+    pixels_per_cell: image pixels one latent cell covers.
+    """
+
+    latents: Tensor
+    sigmas: Tensor
+    source: Any
+    model: str
+    family: str
+    pixels_per_cell: int = 8
+
+    @property
+    def steps(self) -> int:
+        return len(self.sigmas) - 1
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.latents.shape[-2] * self.pixels_per_cell, self.latents.shape[-1] * self.pixels_per_cell
+
+    def index(self, sigma: float) -> int:
+        """The step at which the trajectory has noise level ``sigma``. Raises :class:`DragonError` where it has none."""
+        for i, level in enumerate(self.sigmas.tolist()):
+            if math.isclose(level, sigma, rel_tol=1e-4, abs_tol=1e-6):
+                return i
+        raise DragonError(
+            f"the trajectory has {self.steps} steps and none at sigma {sigma:.4g}: sample with the SIGMAS that DragonInvert gives out"
+        )

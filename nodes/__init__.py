@@ -1,0 +1,32 @@
+"""The pack's nodes, one file each; :class:`DragonExtension` lists them for ComfyUI."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+from typing_extensions import override
+
+from .cross_attn_patch import DragonCrossAttnPatch
+from .euler_sampler import DragonEulerSampler
+from .guidance_branch import DragonGuidanceBranch
+from .guider import DragonGuider
+from .invert import DragonInvert
+from .mini_model import DragonMiniModel
+from .move_loss import DragonMoveLoss
+from .sampler import DragonSampler
+
+
+class DragonExtension(ComfyExtension):
+    """What ComfyUI's loader asks for the nodes."""
+
+    @override
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [
+            DragonMiniModel,
+            DragonInvert,
+            DragonGuidanceBranch,
+            DragonMoveLoss,
+            DragonCrossAttnPatch,
+            DragonSampler,
+            DragonGuider,
+            DragonEulerSampler,
+        ]

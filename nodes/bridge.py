@@ -1,0 +1,557 @@
+"""The one place where the pack meets ComfyUI's model.
+
+What is known of the host is here: which UNets qualify, where their decoder is tapped, how tokens are captured and shared, how a
+gradient is taken although ComfyUI runs nodes in inference mode, and how a run is driven through ComfyUI's own sampling.
+Nothing of ComfyUI is replaced; patches live on clones and per-evaluation options, and a run's state dies with the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import comfy.ldm.modules.diffusionmodules.openaimodel as openaimodel
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.patcher_extension
+import comfy.samplers
+import torch
+from torch import Tensor, nn
+
+from ..dragon_core import composition
+from ..dragon_core.attention import Sharing, merge_tokens
+from ..dragon_core.edit import Prediction, run_edit
+from ..dragon_core.errors import DragonError
+from ..dragon_core.features import Features, to_grid
+from ..dragon_core.guidance import GuidanceScale, masked_gradient
+from ..dragon_core.inversion import invert
+from ..dragon_core.schedule import EditSchedule
+from ..dragon_core.stochastic import unit_noise
+from ..dragon_core.trajectory import Trajectory
+from .links import Branch, Chain
+
+STATE = "dragon"
+SHARING = "dragon_sharing"
+REFERENCE = "dragon_reference"
+
+Options = dict[str, Any]
+
+
+# --- the model -------------------------------------------------------------------------------------------------------
+
+
+def family(model: comfy.model_patcher.ModelPatcher) -> str:
+    """The model's kind as ComfyUI calls it."""
+    return type(model.model.model_config).__name__ if hasattr(model.model, "model_config") else type(model.model).__name__
+
+
+def require_supported(model: comfy.model_patcher.ModelPatcher) -> None:
+    """Raise unless the model is a plain image UNet with noise or v-prediction."""
+    unet = getattr(model.model, "diffusion_model", None)
+    hint = "use a Stable Diffusion 1.x, 2.x or SDXL checkpoint, or DragonMiniModel"
+    if type(unet) is not openaimodel.UNetModel or getattr(unet, "default_num_video_frames", None) is not None:
+        raise DragonError(f"{family(model)} models are not supported yet (only UNets are): {hint}")
+    if model.model.model_type not in (comfy.model_base.ModelType.EPS, comfy.model_base.ModelType.V_PREDICTION):
+        raise DragonError(f"{family(model)} predicts {model.model.model_type.name}, which is not supported yet: {hint}")
+    if unet.in_channels != model.model.latent_format.latent_channels:
+        raise DragonError(f"inpainting and edit models ({unet.in_channels} input channels) are not supported yet: {hint}")
+
+
+def fingerprint(model: comfy.model_patcher.ModelPatcher) -> str:
+    """Tells base checkpoints apart; LoRAs and other patches do not change it."""
+    digest = hashlib.sha256(family(model).encode())
+    for name in ("input_blocks.0.0.weight", "time_embed.0.weight"):
+        key = f"diffusion_model.{name}"
+        weight = model.backup[key].weight if key in model.backup else comfy.utils.get_attr(model.model, key)
+        digest.update(weight.detach().float().cpu().flatten()[:4096].numpy().tobytes())
+    return digest.hexdigest()
+
+
+def tap_blocks(unet: openaimodel.UNetModel, count: int) -> tuple[int, ...]:
+    """Output blocks whose input ``h`` is a tap: those right after the decoder's last ``count`` upsamplings, deep to shallow."""
+    after = [
+        i + 1 for i, block in enumerate(unet.output_blocks) if any(isinstance(layer, openaimodel.Upsample) for layer in block)
+    ]
+    if len(after) < count:
+        raise DragonError(f"this UNet's decoder has only {len(after)} upsampled stages, {count} are wanted: use fewer taps")
+    return tuple(after[-count:])
+
+
+def make_differentiable(unet: nn.Module) -> None:
+    """Replace weights that were created in inference mode by equal ones that autograd accepts, one tensor at a time.
+
+    ComfyUI loads checkpoints inside inference mode; such tensors can be used but not saved for a backward pass.
+    """
+    for module in unet.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.is_inference():
+                setattr(module, name, nn.Parameter(parameter.detach().clone(), requires_grad=False))
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_inference():
+                setattr(module, name, buffer.clone())
+
+
+def require_full_load(executor: Callable[..., Any], model: comfy.model_patcher.ModelPatcher, *args: Any, **kwargs: Any) -> Any:
+    """PREPARE_SAMPLING wrapper: a backward pass through partially loaded weights could be silently wrong, so none is tried."""
+    comfy.model_management.load_models_gpu([model], force_full_load=True)
+    prepared = executor(model, *args, **kwargs)
+    if getattr(model.model, "model_lowvram", False) or model.loaded_size() < model.model_size():
+        missing = (model.model_size() - model.loaded_size()) / 2**20
+        raise DragonError(
+            f"the model does not fit into memory as a whole ({missing:.0f} MB are missing), which guidance needs: close other "
+            "programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
+        )
+    return prepared
+
+
+def _out_of_inference(value: Any) -> Any:
+    """A copy of nested conditioning in which no tensor belongs to inference mode."""
+    if isinstance(value, Tensor):
+        return value.clone() if value.is_inference() else value
+    if isinstance(value, dict):
+        return {k: _out_of_inference(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_out_of_inference(v) for v in value)
+    return value
+
+
+# --- cross-branch attention ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class TokenExchange:
+    """Self-attention tokens of the decoder during one evaluation: collected from the reference, or lent to the generation."""
+
+    collected: dict[tuple[int, int], Tensor] | None = None
+    lent: dict[tuple[int, int], Tensor] | None = None
+    sharing: Sharing = field(default_factory=Sharing)
+
+
+def patch_attention(model: comfy.model_patcher.ModelPatcher, sharing: Sharing) -> comfy.model_patcher.ModelPatcher:
+    """A clone of the model whose decoder self-attention can be shared between the branches."""
+    clone = model.clone()
+    clone.set_model_attn1_patch(_exchange_tokens)
+    clone.model_options["transformer_options"][SHARING] = sharing
+    return clone
+
+
+def _exchange_tokens(query: Tensor, key: Tensor, value: Tensor, options: Options) -> tuple[Tensor, Tensor, Tensor]:
+    exchange: TokenExchange | None = options.get(STATE)
+    if exchange is None:
+        raise DragonError("DragonCrossAttnPatch: this model works with DragonSampler or DragonGuider only; give other samplers the unpatched one")
+    block = options.get("block")
+    if block is None or block[0] != "output":
+        return query, key, value
+    place = (block[1], options.get("block_index", 0))
+    if exchange.collected is not None:
+        exchange.collected[place] = key
+    if exchange.lent is not None:
+        shared = exchange.lent[place]
+        return query, merge_tokens(key, shared, exchange.sharing.mode), merge_tokens(value, shared, exchange.sharing.mode)
+    return query, key, value
+
+
+# --- evaluations -----------------------------------------------------------------------------------------------------
+
+
+class DecoderTap:
+    """Output-block patch that keeps ``h`` at the taps and ends the autograd graph at the last one."""
+
+    def __init__(self, blocks: tuple[int, ...]) -> None:
+        self.blocks = blocks
+        self.features: list[Tensor] = []
+
+    def __call__(self, h: Tensor, skip: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+        index = options["block"][1]
+        if index in self.blocks:
+            self.features.append(h)
+        return (h, skip) if index < self.blocks[-1] else (h.detach(), skip.detach())
+
+    def to_grid(self) -> Features:
+        features = to_grid(tuple(self.features))
+        self.features.clear()
+        return features
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What one evaluation of the source at one step yields: features on the common grid, and decoder tokens."""
+
+    step: int
+    features: Features
+    tokens: dict[tuple[int, int], Tensor]
+
+
+@dataclass
+class EnergyReading:
+    """Energies of one guided evaluation, for those who want to see why an edit failed: by picture, (B,)."""
+
+    step: int
+    sigma: float
+    edit: Tensor
+    content: Tensor
+    relative_size: Tensor
+
+
+@dataclass
+class Run:
+    """Everything that lives as long as one sampling run."""
+
+    blocks: tuple[int, ...]
+    latents: Tensor
+    edit_mask: Tensor | None
+    touched: Tensor | None
+    scale: GuidanceScale
+    sharing: Sharing | None
+    reference: Reference | None = None
+    readings: list[EnergyReading] = field(default_factory=list)
+
+
+def with_patch(options: Options, exchange: TokenExchange | None, tap: DecoderTap | None) -> Options:
+    """Model options of one evaluation: a copy that carries our state and tap."""
+    mine = comfy.model_patcher.create_model_options_clone(options)
+    transformer = mine.setdefault("transformer_options", {})
+    if exchange is not None:
+        transformer[STATE] = exchange
+    if tap is not None:
+        patches = transformer.setdefault("patches", {})
+        patches["output_block_patch"] = [*patches.get("output_block_patch", []), tap]
+    return mine
+
+
+class DragonGuidance(comfy.samplers.CFGGuider):
+    """A GUIDER that steers the generation branch. Works with DragonEuler exactly, with any other SAMPLER approximately.
+
+    ``edits`` may be empty and ``strength`` 0: what is left then is ComfyUI's own prediction, untouched.
+    """
+
+    def __init__(
+        self,
+        model: comfy.model_patcher.ModelPatcher,
+        branch: Branch,
+        edits: Chain,
+        strength: float,
+        schedule: EditSchedule,
+        paper_scale: bool = False,
+    ) -> None:
+        require_supported(model)
+        trajectory = branch.trajectory
+        if trajectory.model != fingerprint(model):
+            raise DragonError(
+                f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with the model you sample with"
+            )
+        composition.check_fit(edits, trajectory.image_size, trajectory.pixels_per_cell)
+        super().__init__(model)
+        self.branch = branch
+        self.edits = edits
+        self.strength = strength if edits else 0.0
+        self.schedule = schedule
+        self.paper_scale = paper_scale
+        self.run: Run | None = None
+        self.readings: list[EnergyReading] = []
+
+    def set_branch_conds(self, positive: Any, negative: Any) -> None:
+        self.inner_set_conds({"positive": positive, "negative": negative, REFERENCE: self.branch.trajectory.source})
+
+    # ComfyUI calls sample → outer_sample → inner_sample → SAMPLER → predict_noise.
+
+    def sample(self, noise: Tensor, latent_image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        # Nodes run in inference mode, where nothing can be differentiated; the whole run leaves it.
+        with torch.inference_mode(False), torch.no_grad():
+            self.original_conds = {k: _out_of_inference(v) for k, v in self.original_conds.items()}
+            args = tuple(_out_of_inference(a) for a in args)
+            kwargs = {k: _out_of_inference(v) for k, v in kwargs.items()}
+            return super().sample(noise.clone(), latent_image.clone(), *args, **kwargs)
+
+    def outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        if self.strength > 0:
+            comfy.patcher_extension.add_wrapper_with_key(
+                comfy.patcher_extension.WrappersMP.PREPARE_SAMPLING, STATE, require_full_load, self.model_options, is_model_options=True
+            )
+        return super().outer_sample(*args, **kwargs)
+
+    def inner_sample(
+        self, noise: Tensor, latent_image: Tensor, device: torch.device, sampler: Any, sigmas: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
+        trajectory = self.branch.trajectory
+        if tuple(latent_image.shape[1:]) != tuple(trajectory.latents.shape[2:]):
+            raise DragonError(
+                f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: start from DragonInvert's start_latent"
+            )
+        for sigma in sigmas.tolist():
+            trajectory.index(sigma)
+        if self.strength > 0:
+            make_differentiable(self.inner_model.diffusion_model)
+        grid = (latent_image.shape[-2], latent_image.shape[-1])
+        self.run = Run(
+            blocks=tap_blocks(self.inner_model.diffusion_model, self.branch.taps),
+            latents=trajectory.latents,
+            edit_mask=composition.edit_mask(self.edits, grid).to(device) if self.edits else None,
+            touched=composition.touched_mask(self.edits, grid).to(device) if self.edits else None,
+            scale=GuidanceScale(self.strength, self.paper_scale),
+            sharing=self.model_options.get("transformer_options", {}).get(SHARING),
+        )
+        try:
+            if self.edits and trajectory.index(float(sigmas[0])) == 0:
+                latent_image = self._edit_start(latent_image, float(sigmas[0]), kwargs.get("seed", args[3] if len(args) > 3 else None))
+            return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
+        finally:
+            self.readings = self.run.readings
+            self.run = None
+
+    def _edit_start(self, latent: Tensor, sigma: float, seed: int | None) -> Tensor:
+        noise = unit_noise(latent.shape, seed or 0, step=-1, draw=0).to(latent) * (1 + sigma**2) ** 0.5
+        return composition.start_latent(self.edits, latent, self.inner_model.process_latent_out(noise))
+
+    def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
+        """The denoised latent for samplers that know nothing of us: guidance is folded in."""
+        sigma = timestep.flatten()[0]
+        step, steps = self.branch.trajectory.index(float(sigma)), self.branch.trajectory.steps
+        p = self.predict(x, step, sigma, self.schedule.guided(step, steps), model_options or {}, seed)
+        denoised = x - p.eps * sigma if p.denoised is None else p.denoised
+        return denoised if p.guidance is None else denoised - sigma * p.guidance
+
+    def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
+        """One step's prediction, evaluating no more rows than it needs."""
+        run = self._running()
+        steps = self.branch.trajectory.steps
+        guided = guided and self.strength > 0
+        share = run.sharing is not None and run.sharing.window.contains(step, steps)
+        timestep = sigma.reshape(1).expand(x.shape[0])
+        reference = self._reference(step, timestep, options) if guided or share else None
+        exchange = None
+        if run.sharing is not None:
+            exchange = TokenExchange(lent=reference.tokens if share and reference else None, sharing=run.sharing)
+        mine = with_patch(options, exchange, None)
+        if not guided or reference is None:
+            denoised = super().predict_noise(x, timestep, mine, seed)
+            eps = (x - denoised) / sigma
+            return HostPrediction(eps, eps, None, denoised)
+        split = GuidedEvaluation(self, run, reference, x, sigma, mine.get("sampler_calc_cond_batch_function"))
+        mine["sampler_calc_cond_batch_function"] = split
+        denoised = super().predict_noise(x, timestep, mine, seed)
+        eps = (x - denoised) / sigma
+        if not split.gradients:
+            raise DragonError("the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step")
+        gradient = torch.stack(split.gradients).mean(0)
+        guidance = run.scale(gradient, eps, run.touched)
+        run.readings.append(split.reading(step, guidance, eps))
+        return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
+
+    def _running(self) -> Run:
+        if self.run is None:
+            raise DragonError("the guider was asked for a prediction outside of sampling")
+        return self.run
+
+    def _reference(self, step: int, timestep: Tensor, options: Options) -> Reference:
+        """Features and tokens of the source at this step, from one evaluation; kept for repeats of the same step."""
+        run = self._running()
+        if run.reference is None or run.reference.step != step:
+            x = run.latents[step].to(timestep.device, torch.float32)
+            x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
+            tap = DecoderTap(run.blocks)
+            tokens: dict[tuple[int, int], Tensor] = {}
+            mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
+            comfy.samplers.calc_cond_batch(self.inner_model, [self.conds[REFERENCE][:1]], x, timestep, mine)
+            run.reference = Reference(step, tap.to_grid(), tokens)
+        return run.reference
+
+
+@dataclass(frozen=True)
+class HostPrediction(Prediction):
+    """A prediction that also remembers the denoised latent as ComfyUI computed it, bit for bit."""
+
+    denoised: Tensor | None = None
+
+
+class GuidedEvaluation:
+    """Stands where ComfyUI evaluates its conditionings: the negative as ever, the positive with a gradient."""
+
+    def __init__(
+        self, guider: DragonGuidance, run: Run, reference: Reference, x: Tensor, sigma: Tensor, inner: Callable[[Options], Any] | None
+    ) -> None:
+        self.guider, self.run, self.reference, self.inner = guider, run, reference, inner
+        self.batch, self.sigma = x.shape[0], float(sigma)
+        self.grid = tuple(x.shape[-2:])
+        self.tap = DecoderTap(run.blocks)
+        self.gradients: list[Tensor] = []
+        self.energies: list[composition.Energies] = []
+        self.positive = x
+
+    def __call__(self, args: Options) -> list[Tensor]:
+        positive, negative = args["conds"]
+        tapped = with_patch(args["model_options"], None, self.tap)
+        wrappers = tapped["transformer_options"].setdefault("wrappers", {})
+        kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+        wrappers[kind] = {**wrappers.get(kind, {}), STATE: [self._differentiate]}
+        self.positive = self._evaluate(args, [positive, None], tapped)[0]
+        if negative is None:
+            return [self.positive, torch.zeros_like(self.positive)]
+        return [self.positive, self._evaluate(args, [None, negative], args["model_options"])[1]]
+
+    def _evaluate(self, args: Options, conds: list[Any], options: Options) -> list[Tensor]:
+        if self.inner is not None:
+            return self.inner({**args, "conds": conds, "model_options": options})
+        return comfy.samplers.calc_cond_batch(args["model"], conds, args["input"], args["sigma"], options)
+
+    def _differentiate(self, executor: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """DIFFUSION_MODEL wrapper: the model's input is z = x / sqrt(1 + sigma²), the variable the paper differentiates by."""
+        if tuple(z.shape[-2:]) != self.grid:
+            raise DragonError("conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt")
+        repeats = z.shape[0] // self.batch
+        with torch.enable_grad():
+            z = z.detach().requires_grad_(True)
+            out = executor(z, *args, **kwargs)
+            generation = self.tap.to_grid()
+            reference = tuple(f.repeat(repeats, 1, 1, 1) for f in self.reference.features)
+            energies = composition.evaluate(self._edits(z.device, repeats), generation, reference)
+            mask = self.run.edit_mask
+            mask = mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)
+            gradient = masked_gradient(z, energies, mask)
+        self.gradients.append(gradient.unflatten(0, (repeats, self.batch)).mean(0))
+        self.energies.append(composition.Energies(energies.edit.detach(), energies.content.detach()))
+        return out.detach()
+
+    def _edits(self, device: torch.device, repeats: int) -> Chain:
+        return tuple(
+            replace(e, mask=(e.mask if e.mask.shape[0] == 1 else e.mask.repeat(repeats, 1, 1)).to(device)) for e in self.guider.edits
+        )
+
+    def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
+        edit = torch.stack([e.edit[: self.batch] for e in self.energies]).mean(0)
+        content = torch.stack([e.content[: self.batch] for e in self.energies]).mean(0)
+        size = guidance.flatten(1).norm(dim=1) / eps.flatten(1).norm(dim=1)
+        return EnergyReading(step, self.sigma, edit.cpu(), content.cpu(), size.cpu())
+
+
+# --- samplers --------------------------------------------------------------------------------------------------------
+
+
+class DragonEuler(comfy.samplers.Sampler):
+    """The edit loop as a SAMPLER: DDIM with guidance in x0 only, time travel and regional SDE."""
+
+    def __init__(self, schedule: EditSchedule) -> None:
+        self.schedule = schedule
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: Options,
+        callback: Callable[..., None] | None,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        if not isinstance(model_wrap, DragonGuidance):
+            raise DragonError("DragonEulerSampler: works with DragonGuider's guider only; use the euler sampler with other guiders")
+        if denoise_mask is not None:
+            raise DragonError("DragonEulerSampler: noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
+        guider, steps = model_wrap, len(sigmas) - 1
+        sampling = guider.inner_model.model_sampling
+        x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))
+        options, seed = extra_args.get("model_options", {}), extra_args.get("seed")
+        first = guider.branch.trajectory.index(float(sigmas[0]))
+
+        def predict(x: Tensor, step: int, sigma: Tensor, guided: bool) -> Prediction:
+            return guider.predict(x, first + step, sigma, guided, options, seed)
+
+        def on_step(step: int, x0: Tensor, x: Tensor) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            if callback is not None:
+                callback(step, x0, x, steps)
+
+        windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
+        region = guider.run.touched if guider.run is not None else None
+        x = run_edit(x, sigmas, predict, windows, region, seed or 0, on_step)
+        return sampling.inverse_noise_scaling(sigmas[-1], x)
+
+
+class InversionSampler(comfy.samplers.Sampler):
+    """DDIM inversion as a SAMPLER, so that loading, conditioning, hooks, progress and previews are ComfyUI's own."""
+
+    def __init__(self, refinement: int) -> None:
+        self.refinement = refinement
+        self.path: Tensor | None = None
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: Options,
+        callback: Callable[..., None] | None,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        if latent_image is None:
+            raise DragonError("DragonInvert: there is no latent to invert")
+        seen = latent_image
+
+        def eps(x: Tensor, sigma: Tensor) -> Tensor:
+            nonlocal seen
+            seen = model_wrap(x, sigma.reshape(1).expand(x.shape[0]), **extra_args)
+            return (x - seen) / sigma
+
+        def progress(done: int) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            if callback is not None:
+                callback(done - 1, seen, seen, len(sigmas) - 1)
+
+        self.path = invert(latent_image, sigmas, eps, self.refinement, progress)
+        return self.path[0]
+
+
+def invert_latent(
+    model: comfy.model_patcher.ModelPatcher,
+    positive: Any,
+    latent: Tensor,
+    sigmas: Tensor,
+    refinement: int,
+    callback: Callable[..., None] | None,
+) -> tuple[Trajectory, Tensor]:
+    """Trajectory of a clean latent (B, C, h, w) in ComfyUI's scale, and the start latent in that scale."""
+    require_supported(model)
+    if not torch.isfinite(latent).all():
+        raise DragonError("the latent has values that are not numbers: check the image and the VAE (try another VAE precision)")
+    plain = model.clone()
+    options = plain.model_options.get("transformer_options", {})
+    if SHARING in options:
+        raise DragonError("invert with the unpatched model: connect DragonCrossAttnPatch's model to the sampler only")
+    guider = comfy.samplers.CFGGuider(plain)
+    guider.set_conds(positive, [])
+    guider.set_cfg(1.0)
+    sampler = InversionSampler(refinement)
+    start = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, callback=callback, seed=0)
+    if sampler.path is None or not torch.isfinite(sampler.path).all():
+        raise DragonError("inversion diverged to values that are not numbers: use more steps or another precision")
+    ratio = getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
+    path = sampler.path.to("cpu", torch.float32)
+    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio), start.cpu()
+
+
+def schedule_sigmas(model: comfy.model_patcher.ModelPatcher, scheduler: str, steps: int) -> Tensor:
+    """(steps + 1,) noise levels of one of ComfyUI's schedulers."""
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps).cpu()
+    if len(sigmas) != steps + 1:
+        raise DragonError(f"the scheduler {scheduler} gives {len(sigmas) - 1} steps instead of {steps}: choose another one, such as normal")
+    return sigmas
+
+
+def run_sampling(
+    guider: DragonGuidance, positive: Any, negative: Any, cfg: float, schedule: EditSchedule, seed: int, callback: Callable[..., None] | None
+) -> Tensor:
+    """The edit from the trajectory's start: latent (B, C, h, w) in ComfyUI's scale, on the CPU."""
+    guider.set_branch_conds(positive, negative)
+    guider.set_cfg(cfg)
+    trajectory = guider.branch.trajectory
+    start = guider.model_patcher.model.process_latent_out(trajectory.latents[0].clone())
+    result = guider.sample(torch.zeros_like(start), start, DragonEuler(schedule), trajectory.sigmas.clone(), callback=callback, seed=seed)
+    if not torch.isfinite(result).all():
+        raise DragonError("the edit ended in values that are not numbers: lower energy_scale, or use an fp32 or bf16 model")
+    return result.cpu()

@@ -1,0 +1,51 @@
+"""DragonCrossAttnPatch: the generation branch looks at the source picture's keys and values."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from comfy_api.latest import io
+
+from ..dragon_core.attention import MergeMode, Sharing
+from ..dragon_core.errors import DragonError
+from ..dragon_core.schedule import Window
+from . import bridge
+from .links import CATEGORY, Branch, BranchLink, advanced, named
+
+
+class DragonCrossAttnPatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonCrossAttnPatch",
+            display_name="Dragon Cross-Attention Patch",
+            category=CATEGORY,
+            description="Lets the decoder's self-attention see the source picture, which keeps texture and identity (the paper's cross-branch self-attention).",
+            inputs=[
+                io.Model.Input("model", tooltip="Any model patches (LoRA, IP-Adapter, …) stay in force."),
+                BranchLink.Input("branch", tooltip="The same branch as the sampler's."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(get_args(MergeMode)),
+                    default="replace",
+                    tooltip="replace: only the source is seen (moving, resizing). concat: the source beside the edit's own (dragging).",
+                ),
+                advanced(
+                    io.Float.Input("start", default=0.1, min=0.0, max=1.0, step=0.01, tooltip="First step that shares, as a share of the schedule.")
+                ),
+                advanced(
+                    io.Float.Input("end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Sharing stops here, as a share of the schedule.")
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="For DragonSampler or DragonGuider only.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, branch: Branch, mode: MergeMode, start: float, end: float) -> io.NodeOutput:
+        with named(cls):
+            bridge.require_supported(model)
+            if bridge.fingerprint(model) != branch.trajectory.model:
+                raise DragonError(
+                    f"the branch was made with another model ({branch.trajectory.family}), this one is {bridge.family(model)}: invert with the model you patch"
+                )
+            return io.NodeOutput(bridge.patch_attention(model, Sharing(mode, Window(start, end))))

@@ -1,0 +1,44 @@
+"""DragonEulerSampler: the edit loop as a SAMPLER for SamplerCustomAdvanced."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..dragon_core.schedule import EditSchedule, Window
+from . import bridge
+from .guidance_inputs import stochastic_inputs
+from .links import CATEGORY, named
+
+
+class DragonEulerSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonEulerSampler",
+            display_name="Dragon Euler Sampler",
+            category=CATEGORY,
+            description="The paper's step: guidance moves the estimate of the picture, not the direction. Adds time travel and regional SDE.",
+            inputs=stochastic_inputs(),
+            outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced, with DragonGuider.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        travel_passes: int,
+        travel_start: float,
+        travel_end: float,
+        sde_strength: float,
+        sde_outside: float,
+        sde_start: float,
+        sde_end: float,
+    ) -> io.NodeOutput:
+        with named(cls):
+            schedule = EditSchedule(
+                travel=Window(travel_start, travel_end),
+                travel_passes=travel_passes,
+                sde=Window(sde_start, sde_end),
+                sde_inside=sde_strength,
+                sde_outside=sde_outside,
+            )
+        return io.NodeOutput(bridge.DragonEuler(schedule))

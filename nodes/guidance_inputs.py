@@ -1,0 +1,84 @@
+"""Inputs that DragonSampler, DragonGuider and DragonEulerSampler have in common."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from comfy_api.latest import io
+
+from ..dragon_core.schedule import EditSchedule, Window
+from .links import BranchLink, EnergyLink, advanced
+
+DEFAULT = EditSchedule()
+
+#: What energy_scale is measured in.
+ScaleUnit = Literal["relative", "paper"]
+
+
+def branch_inputs() -> list[io.Input]:
+    """The links and the three widgets every guided edit needs."""
+    return [
+        io.Model.Input("model", tooltip="The model, through DragonCrossAttnPatch to share keys and values (recommended)."),
+        io.Conditioning.Input("positive", tooltip="What the edited picture shows; usually the prompt used for the inversion."),
+        io.Conditioning.Input("negative", tooltip="What it should not show; may be empty."),
+        BranchLink.Input("branch", tooltip="From DragonGuidanceBranch."),
+    ]
+
+
+def strength_inputs() -> list[io.Input]:
+    return [
+        io.Float.Input("cfg", default=1.5, min=0.0, max=30.0, step=0.1, tooltip="Classifier-free guidance of the edit. Low keeps the picture truer."),
+        io.Float.Input(
+            "energy_scale",
+            default=0.3,
+            min=0.0,
+            max=100.0,
+            step=0.01,
+            tooltip="Strength of the guidance. relative: 1 starts out as strong as the model's own prediction in the edited region. 0 switches it off.",
+        ),
+        advanced(
+            io.Combo.Input(
+                "scale_unit",
+                options=["relative", "paper"],
+                default="relative",
+                tooltip="relative: the same number means the same nudge for every model and size. paper: the authors' fixed constant (try 0.5).",
+            )
+        ),
+        advanced(
+            _fraction("guide_every_until", DEFAULT.dense.end, "Guidance acts on every step up to here, as a share of the schedule.")
+        ),
+        advanced(_fraction("guide_until", DEFAULT.sparse.end, "After that it acts on every other step up to here.")),
+    ]
+
+
+def energy_input() -> io.Input:
+    return EnergyLink.Input("energy", optional=True, tooltip="From DragonMoveLoss; without one the source picture comes back.")
+
+
+def stochastic_inputs() -> list[io.Input]:
+    """DiffEditor's time travel and regional SDE."""
+    return [
+        advanced(
+            io.Int.Input(
+                "travel_passes",
+                default=DEFAULT.travel_passes,
+                min=1,
+                max=10,
+                tooltip="Time travel: how often each guided step between travel_start and travel_end is made. 1 is off, 3 the authors' choice.",
+            )
+        ),
+        advanced(_fraction("travel_start", DEFAULT.travel.start, "Time travel starts here, as a share of the schedule.")),
+        advanced(_fraction("travel_end", DEFAULT.travel.end, "Time travel ends here.")),
+        advanced(_fraction("sde_strength", DEFAULT.sde_inside, "Fresh noise inside the edited region (regional SDE); the authors use 0.4.")),
+        advanced(_fraction("sde_outside", DEFAULT.sde_outside, "Fresh noise elsewhere; keep 0 to leave the rest untouched.")),
+        advanced(_fraction("sde_start", DEFAULT.sde.start, "Regional SDE starts here, as a share of the schedule.")),
+        advanced(_fraction("sde_end", DEFAULT.sde.end, "Regional SDE ends here.")),
+    ]
+
+
+def guidance_windows(guide_every_until: float, guide_until: float) -> EditSchedule:
+    return EditSchedule(dense=Window(0.0, guide_every_until), sparse=Window(guide_every_until, max(guide_every_until, guide_until)))
+
+
+def _fraction(name: str, default: float, tooltip: str) -> io.Float.Input:
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, tooltip=tooltip)

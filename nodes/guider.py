@@ -1,0 +1,45 @@
+"""DragonGuider: the edit's guidance as a GUIDER for SamplerCustomAdvanced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from . import bridge
+from .guidance_inputs import ScaleUnit, branch_inputs, energy_input, guidance_windows, strength_inputs
+from .links import CATEGORY, Branch, Chain, named
+
+
+class DragonGuider(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonGuider",
+            display_name="Dragon Guider",
+            category=CATEGORY,
+            description="For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler (or another sampler).",
+            inputs=[*branch_inputs(), *strength_inputs(), energy_input()],
+            outputs=[io.Guider.Output(display_name="guider")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: Any,
+        negative: Any,
+        branch: Branch,
+        cfg: float,
+        energy_scale: float,
+        scale_unit: ScaleUnit,
+        guide_every_until: float,
+        guide_until: float,
+        energy: Chain = (),
+    ) -> io.NodeOutput:
+        with named(cls):
+            windows = guidance_windows(guide_every_until, guide_until)
+            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
+            guider.set_branch_conds(positive, negative)
+            guider.set_cfg(cfg)
+        return io.NodeOutput(guider)

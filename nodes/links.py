@@ -1,0 +1,56 @@
+"""What travels on the pack's own links, and how widgets are declared.
+
+DRAGON_TRAJECTORY carries a :class:`~dragon_core.trajectory.Trajectory`, DRAGON_BRANCH a :class:`Branch`, DRAGON_ENERGY a tuple
+of edits in the order they were chained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from comfy_api.latest import io
+
+from ..dragon_core.errors import DragonError
+from ..dragon_core.tasks.edit import Edit
+from ..dragon_core.trajectory import Trajectory
+
+TrajectoryLink = io.Custom("DRAGON_TRAJECTORY")
+BranchLink = io.Custom("DRAGON_BRANCH")
+EnergyLink = io.Custom("DRAGON_ENERGY")
+
+CATEGORY = "Dragon"
+
+Chain = tuple[Edit, ...]
+AnyInput = TypeVar("AnyInput", bound=io.Input)
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """The guidance branch: where reference features, keys and values come from.
+
+    ``taps``: how many of the decoder's shallowest stage outputs are compared, 2 as in the paper.
+    """
+
+    trajectory: Trajectory
+    taps: int = 2
+
+
+def advanced(widget: AnyInput) -> AnyInput:
+    """Hide a widget under "show advanced": set as an extra key, since ComfyUI 0.3's inputs have no argument for it."""
+    widget.extra_dict = {**(widget.extra_dict or {}), "advanced": True}
+    return widget
+
+
+@contextmanager
+def named(node: type[io.ComfyNode]) -> Iterator[None]:
+    """Errors raised inside name the node that the user sees."""
+    try:
+        yield
+    except DragonError as error:
+        name = node.__name__
+        if str(error).startswith(name):
+            raise
+        raise DragonError(f"{name}: {error}") from error

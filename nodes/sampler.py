@@ -1,0 +1,77 @@
+"""DragonSampler: the whole edit in one node."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import latent_preview
+from comfy_api.latest import io
+
+from ..dragon_core.schedule import Window
+from . import bridge
+from .guidance_inputs import ScaleUnit, branch_inputs, energy_input, guidance_windows, stochastic_inputs, strength_inputs
+from .links import CATEGORY, Branch, Chain, named
+
+
+class DragonSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonSampler",
+            display_name="Dragon Sampler",
+            category=CATEGORY,
+            description="Samples the edited picture: starts where the source started, steered by the energies. Steps and schedule are the trajectory's.",
+            inputs=[
+                *branch_inputs(),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,
+                    tooltip="Noise for the object's old place and for regional SDE.",
+                ),
+                *strength_inputs(),
+                *stochastic_inputs(),
+                energy_input(),
+            ],
+            outputs=[io.Latent.Output(display_name="latent", tooltip="The edited picture, for VAEDecode.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: Any,
+        negative: Any,
+        branch: Branch,
+        seed: int,
+        cfg: float,
+        energy_scale: float,
+        scale_unit: ScaleUnit,
+        guide_every_until: float,
+        guide_until: float,
+        travel_passes: int,
+        travel_start: float,
+        travel_end: float,
+        sde_strength: float,
+        sde_outside: float,
+        sde_start: float,
+        sde_end: float,
+        energy: Chain = (),
+    ) -> io.NodeOutput:
+        with named(cls):
+            windows = guidance_windows(guide_every_until, guide_until)
+            schedule = replace(
+                windows,
+                travel=Window(travel_start, travel_end),
+                travel_passes=travel_passes,
+                sde=Window(sde_start, sde_end),
+                sde_inside=sde_strength,
+                sde_outside=sde_outside,
+            )
+            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
+            callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
+            samples = bridge.run_sampling(guider, positive, negative, cfg, schedule, seed, callback)
+        return io.NodeOutput({"samples": samples})

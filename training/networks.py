@@ -1,0 +1,74 @@
+"""The networks that are trained: ComfyUI's own classes, built from ``mini_model/config.json``."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import comfy.clip_model
+import comfy.ops
+import comfy.sd1_clip
+import torch
+from comfy.ldm.modules.attention import optimized_attention_for_device
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from torch import Tensor, nn
+
+CONFIG = json.loads((Path(__file__).parents[1] / "mini_model" / "config.json").read_text())
+OPS = comfy.ops.disable_weight_init
+
+
+def initialise(net: nn.Module) -> None:
+    """Initialise layers that ComfyUI leaves uninitialised; branches that end in a residual sum start at zero."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.GroupNorm | nn.LayerNorm):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Embedding):
+            nn.init.zeros_(layer.weight)  # words never trained on stay exactly silent
+
+
+def build_unet() -> UNetModel:
+    unet = UNetModel(**copy.deepcopy(CONFIG["unet"]), operations=OPS)
+    initialise(unet)
+    for name, layer in unet.named_modules():
+        if name.endswith(("out_layers.3", "proj_out")) or name == "out.2":
+            nn.init.zeros_(layer.weight)
+    return unet
+
+
+def build_text_encoder(used_tokens: Tensor) -> comfy.clip_model.CLIPTextModel:
+    """CLIP's text transformer, small. ``used_tokens``: ids that captions contain; only their rows are trained."""
+    text = comfy.clip_model.CLIPTextModel(CONFIG["text_encoder"], torch.float32, "cpu", OPS)
+    initialise(text)
+    rows = text.text_model.embeddings.token_embedding.weight.data
+    rows[used_tokens] = torch.randn(len(used_tokens), rows.shape[1], generator=torch.Generator().manual_seed(1)) * 0.5
+    nn.init.normal_(text.text_model.embeddings.position_embedding.weight, std=0.1)
+    return text
+
+
+def tokenise(captions: list[str]) -> Tensor:
+    """Token ids (N, 77) exactly as ComfyUI's CLIPTextEncode makes them."""
+    tokenizer = comfy.sd1_clip.SDTokenizer()
+    return torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(c)[0]] for c in captions])
+
+
+def encode_text(text: comfy.clip_model.CLIPTextModel, tokens: Tensor) -> Tensor:
+    """Context (B, 77, C): the arithmetic of ComfyUI's CLIPTextModel without its in-place sums, so that it can be trained."""
+    model = text.text_model
+    x = model.embeddings(tokens)
+    mask = torch.full((x.shape[1], x.shape[1]), float("-inf"), device=x.device).triu_(1)
+    attention = optimized_attention_for_device(x.device, mask=True, small_input=True)
+    for layer in model.encoder.layers:
+        x = x + layer.self_attn(layer.layer_norm1(x), mask, attention)
+        x = x + layer.mlp(layer.layer_norm2(x))
+    return model.final_layer_norm(x)
+
+
+def alphas_cumprod() -> Tensor:
+    """Stable Diffusion's scaled-linear schedule, (1000,)."""
+    return torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0).float()
