@@ -1,0 +1,98 @@
+"""The methods that are compared: the baselines, Dragon, and Dragon with parts taken away.
+
+A method makes the edited picture of a case. Those that need a model build the very graph a user builds: nodes, in order,
+with their own defaults but for the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cases import Case, Picture
+from benchmarks.settings import Settings
+from benchmarks.tasks import find_task
+
+if TYPE_CHECKING:
+    from benchmarks.host import Host
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of Dragon are on."""
+
+    guidance: bool = True
+    attention: bool = True
+    settings: Settings = field(default_factory=Settings)
+
+
+def no_edit(case: Case) -> Picture:
+    """The source as it is."""
+    return case.source
+
+
+def copy_paste(case: Case) -> Picture:
+    """The edit in pixels, the hole smeared over."""
+    return find_task(case.edit.task).copy_paste(case)
+
+
+def ceiling(case: Case, host: Host, settings: Settings) -> Picture:
+    """The truth through the VAE: no edit in latent space can do better."""
+    return host.decode(host.encode(case.truth))
+
+
+def edit(case: Case, host: Host, settings: Settings) -> Picture:
+    """Dragon's graph: invert, guide, share keys and values, sample."""
+    return _edit(case, host, Parts(settings=settings))
+
+
+def _without(**off: bool) -> Callable[[Case, Host, Settings], Picture]:
+    def method(case: Case, host: Host, settings: Settings) -> Picture:
+        return _edit(case, host, Parts(settings=settings, **off))
+
+    return method
+
+
+def _edit(case: Case, host: Host, parts: Parts) -> Picture:
+    task = find_task(case.edit.task)
+    settings = parts.settings
+    model, positive, negative = host.loaded[0], host.text(case.edit.prompt), host.text("")
+    trajectory = host.remember(("invert", _key(host, settings)), lambda: _invert(case, host, settings))
+    branch = host.run("DragonGuidanceBranch", settings, trajectory=trajectory)[0]
+    energy = task.energy(case, host, settings)
+    if parts.attention:
+        merge = settings.over(Settings({"mode": task.attention}))
+        model = host.run("DragonCrossAttnPatch", merge, model=model, branch=branch)[0]
+    if not parts.guidance:
+        settings = Settings({"DragonSampler.energy_scale": 0.0}).over(settings)
+    links = {"model": model, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
+    latent = host.run("DragonSampler", settings, **links)[0]
+    return host.decode(latent)
+
+
+def _invert(case: Case, host: Host, settings: Settings) -> Any:  # noqa: ANN401 - the pack's own trajectory type
+    latent = host.encode(case.source)
+    model, positive = host.loaded[0], host.text(case.edit.prompt)
+    return host.run("DragonInvert", settings, model=model, positive=positive, latent=latent)[0]
+
+
+def _key(host: Host, settings: Settings) -> tuple[tuple[str, object], ...]:
+    """The inversion's widgets under these settings."""
+    shipped = host.defaults("DragonInvert")
+    return tuple(sorted({**shipped, **settings.of_node("DragonInvert", shipped)}.items()))
+
+
+PIXEL_METHODS: dict[str, Callable[[Case], Picture]] = {"no_edit": no_edit, "copy_paste": copy_paste}
+"""Methods that need no model."""
+
+MODEL_METHODS: dict[str, Callable[[Case, Host, Settings], Picture]] = {
+    "ceiling": ceiling,
+    "start_latent_only": _without(guidance=False, attention=False),
+    "guidance_only": _without(attention=False),
+    "attention_only": _without(guidance=False),
+    "dragon": edit,
+}
+
+NAMES = ("no_edit", "ceiling", "copy_paste", "start_latent_only", "guidance_only", "attention_only", "dragon")
+"""All methods, in the order of the table."""

@@ -1,0 +1,133 @@
+"""How close an edited picture came to the true answer (spec/benchmark.md, section 1). Pure functions on arrays.
+
+*Finding the object*: pixels where the output differs from the clean scene by more than :data:`FOUND_THRESHOLD` (mean over
+RGB of the absolute difference). Both pictures are first low-passed by the same box of side 2r+1, r = side/128: every
+method's output but the pixel baselines' has gone through the VAE, whose error on fine texture is not an object, and what
+a picture is compared with should be as sharp as the picture. The box does that for any method without asking which VAE it used.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.box import box_mean, dilate
+from benchmarks.cases import Case, Mask, Picture
+
+FOUND_THRESHOLD = 0.06
+"""Calibrated once, see the module's docstring and ``benchmarks/README.md``."""
+BEST_PSNR = 100.0
+"""dB given to identical pictures, so that every figure is finite (8-bit rounding alone is about 59 dB)."""
+SSIM_RADIUS = 3
+MEASURABLE = 0.9
+
+IOU_SHARE = 0.8
+GHOST_LIMIT = 0.3
+BACKGROUND_MARGIN = 3.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """One picture against the truth. ``ghost`` is None where the edit vacates nothing."""
+
+    object_iou: float
+    centroid_error: float
+    ghost: float | None
+    object_psnr: float
+    object_ssim: float
+    background_psnr: float
+
+
+def score(output: Picture, case: Case) -> Score:
+    """All metrics of ``output`` (H, W, 3) in [0, 1]."""
+    if output.shape != case.truth.shape:
+        raise ValueError(f"The output is {output.shape}, the truth {case.truth.shape}: resize it to the source's size first.")
+    if not np.isfinite(output).all():
+        raise ValueError("The output has values that are not finite.")
+    found = find_object(output, case.clean)
+    return Score(
+        object_iou=iou(found, case.truth_mask),
+        centroid_error=centroid_distance(found, case.truth_mask) / case.side,
+        ghost=ghost(output, case),
+        object_psnr=psnr(output, case.truth, case.truth_mask),
+        object_ssim=ssim(output, case.truth, case.truth_mask),
+        background_psnr=psnr(output, case.truth, background(case)),
+    )
+
+
+def success(result: Score, ceiling: Score) -> bool:
+    """IoU ≥ 0.8 × the ceiling's, ghost ≤ 0.3, background PSNR ≥ the ceiling's − 3 dB."""
+    return (
+        result.object_iou >= IOU_SHARE * ceiling.object_iou - 1e-9
+        and (result.ghost is None or result.ghost <= GHOST_LIMIT)
+        and result.background_psnr >= ceiling.background_psnr - BACKGROUND_MARGIN
+    )
+
+
+def is_measurable(case: Case) -> bool:
+    """Whether the measure sees the object in the perfect answer (IoU ≥ :data:`MEASURABLE`)."""
+    return iou(find_object(case.truth, case.clean), case.truth_mask) >= MEASURABLE
+
+
+def find_object(output: Picture, clean: Picture, threshold: float = FOUND_THRESHOLD) -> Mask:
+    """Where the output shows something that the clean scene does not: boolean (H, W)."""
+    radius = max(1, round(max(clean.shape[:2]) / 128))
+    difference = np.abs(box_mean(output, radius) - box_mean(clean, radius)).mean(axis=-1)
+    found: Mask = difference > threshold
+    return found
+
+
+def iou(first: Mask, second: Mask) -> float:
+    """Intersection over union; 1 when both are empty."""
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union else 1.0
+
+
+def centroid_distance(found: Mask, truth: Mask) -> float:
+    """Pixels between the two centroids; the longer side when nothing was found, as far off as can be."""
+    if not found.any():
+        return float(max(truth.shape))
+    first, second = (np.argwhere(mask).mean(axis=0) for mask in (found, truth))
+    return float(np.hypot(*(first - second)))
+
+
+def ghost(output: Picture, case: Case) -> float | None:
+    """Mean |output − truth| in the vacated area, over the same for the unedited source: 1 = nothing cleared, 0 = all."""
+    unedited = float(np.abs(case.source - case.truth)[case.vacated].mean()) if case.vacated.any() else 0.0
+    if unedited == 0:
+        return None
+    return float(np.abs(output - case.truth)[case.vacated].mean()) / unedited
+
+
+def background(case: Case) -> Mask:
+    """Outside source and target masks, both grown by side/32 (one cell of the latent at 256 px)."""
+    outside: Mask = ~dilate(case.mask | case.truth_mask, max(1, round(case.side / 32)))
+    return outside
+
+
+def psnr(output: Picture, truth: Picture, where: Mask) -> float:
+    """Peak signal-to-noise ratio in dB over the pixels of ``where``; :data:`BEST_PSNR` when equal or none."""
+    error = (output.astype(np.float64) - truth)[where]
+    mean_square = float(np.square(error).mean()) if error.size else 0.0
+    return min(BEST_PSNR, -10 * math.log10(mean_square)) if mean_square else BEST_PSNR
+
+
+def ssim(output: Picture, truth: Picture, where: Mask) -> float:
+    """Structural similarity (Wang et al. 2004; uniform 7×7 window, K = 0.01, 0.03), mean over ``where`` and channels."""
+    return float(ssim_map(output, truth)[where].mean())
+
+
+def ssim_map(output: Picture, truth: Picture) -> npt.NDArray[np.float64]:
+    """SSIM of each pixel's window: (H, W, 3)."""
+    x, y = output.astype(np.float64), truth.astype(np.float64)
+    mean_x, mean_y = box_mean(x, SSIM_RADIUS), box_mean(y, SSIM_RADIUS)
+    var_x = box_mean(x * x, SSIM_RADIUS) - mean_x**2
+    var_y = box_mean(y * y, SSIM_RADIUS) - mean_y**2
+    cov = box_mean(x * y, SSIM_RADIUS) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    alike = (2 * mean_x * mean_y + c1) * (2 * cov + c2)
+    most: npt.NDArray[np.float64] = (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
+    return alike / most
