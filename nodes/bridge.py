@@ -407,18 +407,13 @@ class GuidedEvaluation:
             out = executor(z, *args, **kwargs)
             generation = self.tap.to_grid()
             reference = tuple(f.repeat(repeats, 1, 1, 1) for f in self.reference.features)
-            energies = composition.evaluate(self._edits(z.device, repeats), generation, reference)
+            energies = composition.evaluate(tuple(e.on(z.device, repeats) for e in self.guider.edits), generation, reference)
             mask = self.run.edit_mask
             mask = mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)
             gradient = masked_gradient(z, energies, mask)
         self.gradients.append(gradient.unflatten(0, (repeats, self.batch)).mean(0))
         self.energies.append(composition.Energies(energies.edit.detach(), energies.content.detach()))
         return out.detach()
-
-    def _edits(self, device: torch.device, repeats: int) -> Chain:
-        return tuple(
-            replace(e, mask=(e.mask if e.mask.shape[0] == 1 else e.mask.repeat(repeats, 1, 1)).to(device)) for e in self.guider.edits
-        )
 
     def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
         edit = torch.stack([e.edit[: self.batch] for e in self.energies]).mean(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from ..features import Features
@@ -20,6 +21,9 @@ class Edit(Protocol):
     @property
     def content_weight(self) -> float:
         """How strongly everything outside the edit is held. Of combined edits the largest counts."""
+
+    def on(self, device: torch.device, repeats: int) -> Edit:
+        """This edit with its tensors on ``device``, each picture's mask repeated for ``repeats`` rows of a batch."""
 
     def regions(self, size: tuple[int, int]) -> Regions:
         """Source and target on a grid."""

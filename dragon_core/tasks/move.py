@@ -6,7 +6,7 @@ The transform is a general affine map, so the same edit resizes and rotates.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -67,6 +67,10 @@ class Move:
     @property
     def content_weight(self) -> float:
         return self.weights.content
+
+    def on(self, device: torch.device, repeats: int) -> Move:
+        mask = self.mask if self.mask.shape[0] == 1 or repeats == 1 else self.mask.repeat(repeats, 1, 1)
+        return self if mask is self.mask and mask.device == device else replace(self, mask=mask.to(device))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         return moved_regions(self.mask, self.transform, size)

@@ -1,0 +1,160 @@
+"""Held-out figures of the exported model, through the pack's own nodes: what ``mini_model/MODEL_CARD.md`` reports.
+
+``python3 -m dev run -- -m training.evaluate --out DIR`` writes ``figures.json`` and the picture sheets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from benchmarks.host import Host
+from PIL import Image
+
+from . import pictures, world
+
+log = logging.getLogger(__name__)
+
+PROMPTS = (
+    "a strawberry on a wood floor with a white wall",
+    "a blue car on a stone floor with a yellow striped wall",
+    "a penguin on a grass floor with a pink dotted wall",
+    "a cake on a carpet floor with a green tiled wall",
+    "a red balloon on a sand floor with a blue wall",
+    "a turtle on a stone floor with an orange tiled wall",
+    "a television on a wood floor with a purple wall",
+    "a cactus on a sand floor with a teal striped wall",
+)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(-10 * np.log10(np.mean((a - b) ** 2)))
+
+
+def vae_round_trip(host: Host, count: int) -> list[float]:
+    values = []
+    for seed in range(count):
+        picture = pictures.picture("heldout", seed).astype(np.float32) / 255
+        values.append(psnr(host.decode(host.encode(picture)), picture))
+    return values
+
+
+def inversion_round_trip(host: Host, count: int, steps: int = 50) -> list[float]:
+    """PSNR of (invert, sample back) against the VAE's own reconstruction."""
+    model = host.loaded[0]
+    values = []
+    for seed in range(count):
+        scene = world.sample_scene("heldout", seed)
+        latent = host.encode(pictures.picture("heldout", seed).astype(np.float32) / 255)
+        positive = host.text(scene.caption)
+        trajectory, _, _ = host.run("DragonInvert", model=model, positive=positive, latent=latent, steps=steps)
+        branch = host.run("DragonGuidanceBranch", trajectory=trajectory)[0]
+        back = host.run("DragonSampler", model=model, positive=positive, negative=positive, branch=branch, cfg=1.0)[0]
+        values.append(psnr(host.decode(back), host.decode(latent)))
+    return values
+
+
+def correspondence(host: Host, count: int, timestep: int = 100) -> dict[str, float]:
+    """Where object cells of a scene find their nearest neighbour (cosine) in the scene with the object moved.
+
+    ``semantic_on_object``: share that lands on the object, deep tap. ``geometric_within``: share within 1.5 cells, shallow tap.
+    """
+    model = host.loaded[0]
+    on_object: list[float] = []
+    within: list[float] = []
+    for seed in range(count):
+        scene = world.sample_scene("heldout", 5000 + seed, objects=1)
+        placed = scene.objects[0]
+        x = placed.x + 0.25 if placed.x < 0.5 else placed.x - 0.25
+        moved = scene.replacing(0, type(placed)(placed.name, placed.colour, x, placed.y, placed.size, placed.flip))
+        taps = [decoder_features(host, model, world.render(s), scene.caption, timestep, seed * 2 + i) for i, s in enumerate((scene, moved))]
+        masks = [torch.from_numpy(world.object_mask(s.objects[0]).astype(np.float32))[None, None] for s in (scene, moved)]
+        for level, (a, b) in enumerate(zip(*taps, strict=True)):
+            h, w = a.shape[-2:]
+            source, target = (F.adaptive_avg_pool2d(m, (h, w))[0, 0] > 0.5 for m in masks)
+            similarity = F.normalize(a.flatten(1), dim=0).T @ F.normalize(b.flatten(1), dim=0)
+            cells = source.flatten().nonzero().flatten()
+            best = similarity[cells].argmax(1)
+            if level == 0:
+                on_object.append(float(target.flatten()[best].float().mean()))
+            else:
+                dx = (best % w) - (cells % w) - (x - placed.x) * w
+                dy = (best // w) - (cells // w)
+                within.append(float((torch.hypot(dx, dy.float()) <= 1.5).float().mean()))
+    return {"semantic_on_object": float(np.mean(on_object)), "geometric_within": float(np.mean(within))}
+
+
+def decoder_features(host: Host, model: Any, picture: np.ndarray, caption: str, timestep: int, seed: int) -> list[torch.Tensor]:
+    """Decoder taps (C, h, w), deep to shallow, of a noised picture."""
+    kept: list[torch.Tensor] = []
+
+    def keep(h: torch.Tensor, skip: torch.Tensor, options: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+        if options["block"][1] in (6, 9):
+            kept.append(h[0].float())
+        return h, skip
+
+    patched = model.clone()
+    patched.set_model_output_block_patch(keep)
+    sampling = model.get_model_object("model_sampling")
+    sigma = sampling.sigma(torch.tensor(float(timestep)))
+    latent: Any = host.encode(picture)
+    noise = torch.randn(latent["samples"].shape, generator=torch.Generator().manual_seed(seed))
+    run_once(patched, latent["samples"], noise, sigma, host.text(caption))
+    return kept[:2]
+
+
+def run_once(model: Any, latent: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor, positive: Any) -> None:
+    """One evaluation of the model at a noise level, through ComfyUI's sampling."""
+    import comfy.sample
+    import comfy.samplers
+
+    sigmas = torch.tensor([float(sigma), 0.0])
+    with torch.inference_mode():
+        comfy.sample.sample_custom(model, noise, 1.0, comfy.samplers.ksampler("euler"), sigmas, positive, positive, latent, disable_pbar=True)
+
+
+def prompt_sheet(host: Host, path: Path) -> None:
+    """The fixed prompts, one picture each, 50 Euler steps, CFG 4."""
+    model = host.loaded[0]
+    drawn = []
+    for seed, prompt in enumerate(PROMPTS):
+        empty = {"samples": torch.zeros(1, 4, world.SIDE // 8, world.SIDE // 8)}
+        latent = host.run(
+            "KSampler", model=model, seed=seed, steps=50, cfg=4.0, sampler_name="euler", scheduler="normal",
+            positive=host.text(prompt), negative=host.text(""), latent_image=empty, denoise=1.0,
+        )[0]  # fmt: skip
+        drawn.append(host.decode(latent))
+    rows = [np.concatenate(drawn[i : i + 4], axis=1) for i in (0, 4)]
+    Image.fromarray((np.concatenate(rows) * 255).astype(np.uint8)).save(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--only", choices=["vae", "inversion", "correspondence", "prompts"], nargs="*")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    args.out.mkdir(parents=True, exist_ok=True)
+    host, figures = Host(), {}
+    wanted = args.only or ["vae", "inversion", "correspondence", "prompts"]
+    if "vae" in wanted:
+        figures["vae_psnr"] = float(np.median(vae_round_trip(host, args.count)))
+    if "correspondence" in wanted:
+        figures |= correspondence(host, args.count)
+    if "inversion" in wanted:
+        figures["inversion_psnr"] = float(np.median(inversion_round_trip(host, max(4, args.count // 4))))
+    if "prompts" in wanted:
+        prompt_sheet(host, args.out / "prompts.png")
+    (args.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    log.info("%s", figures)
+
+
+if __name__ == "__main__":
+    main()
