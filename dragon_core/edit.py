@@ -24,6 +24,23 @@ class Prediction:
     guidance: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class Hold:
+    """Keeps everything outside the edit on the source's trajectory, which is known exactly at every level.
+
+    region: (M, h, w) in [0, 1], 1 where the edit may act. latents: (T + 1, B, C, h, w), the trajectory on this run's levels.
+    strength: 0 is off; 1 puts the rest back on the trajectory after every step.
+    """
+
+    region: Tensor
+    latents: Tensor
+    strength: float = 1.0
+
+    def __call__(self, x: Tensor, level: int) -> Tensor:
+        free = (1 - self.strength * (1 - self.region)).unsqueeze(1).to(x)
+        return free * x + (1 - free) * self.latents[level].to(x)
+
+
 class Predictor(Protocol):
     """The model with everything it is steered by."""
 
@@ -38,6 +55,7 @@ def run_edit(
     region: Tensor | None,
     seed: int,
     on_step: Callable[[int, Tensor, Tensor], None] | None = None,
+    hold: Hold | None = None,
 ) -> Tensor:
     """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps.
 
@@ -60,6 +78,8 @@ def run_edit(
             if p.guidance is not None:
                 x_next = x_next - sigma * p.guidance
                 x0 = x0 - sigma * p.guidance
+            if hold is not None:
+                x_next = hold(x_next, i + 1)
             if draw + 1 < passes:
                 x = travel_back(x_next, p.eps_positive, sigma, sigma_next)
         x = x_next

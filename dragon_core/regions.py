@@ -43,3 +43,8 @@ def moved_regions(mask: Tensor, transform: AffineWarp, size: tuple[int, int]) ->
     """Regions of a mask (M, H, W) and its transform, on a grid (h, w)."""
     moved = warp(mask.unsqueeze(1).float(), transform).squeeze(1)
     return Regions(on_grid(mask, size), on_grid(moved, size))
+
+
+def grown(mask: Tensor, cells: int) -> Tensor:
+    """A mask (M, h, w) made larger by ``cells`` grid cells in every direction."""
+    return F.max_pool2d(mask.unsqueeze(1), 2 * cells + 1, stride=1, padding=cells).squeeze(1) if cells > 0 else mask

@@ -23,11 +23,12 @@ from torch import Tensor, nn
 
 from ..dragon_core import composition
 from ..dragon_core.attention import Sharing, merge_tokens
-from ..dragon_core.edit import Prediction, run_edit
+from ..dragon_core.edit import Hold, Prediction, run_edit
 from ..dragon_core.errors import DragonError
 from ..dragon_core.features import Features, to_grid
 from ..dragon_core.guidance import GuidanceScale, masked_gradient
 from ..dragon_core.inversion import invert
+from ..dragon_core.regions import grown
 from ..dragon_core.schedule import EditSchedule
 from ..dragon_core.stochastic import unit_noise
 from ..dragon_core.trajectory import Trajectory
@@ -36,6 +37,9 @@ from .links import Branch, Chain
 STATE = "dragon"
 SHARING = "dragon_sharing"
 REFERENCE = "dragon_reference"
+
+#: Latent cells around an edit that stay free when the background is held: room for soft edges and shadows.
+HOLD_MARGIN = 1
 
 Options = dict[str, Any]
 
@@ -428,8 +432,9 @@ class GuidedEvaluation:
 class DragonEuler(comfy.samplers.Sampler):
     """The edit loop as a SAMPLER: DDIM with guidance in x0 only, time travel and regional SDE."""
 
-    def __init__(self, schedule: EditSchedule) -> None:
+    def __init__(self, schedule: EditSchedule, hold_background: float = 0.0) -> None:
         self.schedule = schedule
+        self.hold_background = hold_background
 
     def sample(
         self,
@@ -462,7 +467,11 @@ class DragonEuler(comfy.samplers.Sampler):
 
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
         region = guider.run.touched if guider.run is not None else None
-        x = run_edit(x, sigmas, predict, windows, region, seed or 0, on_step)
+        hold = None
+        if region is not None and self.hold_background > 0:
+            latents = guider.branch.trajectory.latents[first : first + steps + 1]
+            hold = Hold(grown(region, HOLD_MARGIN), latents, self.hold_background)
+        x = run_edit(x, sigmas, predict, windows, region, seed or 0, on_step, hold)
         return sampling.inverse_noise_scaling(sigmas[-1], x)
 
 
@@ -539,14 +548,14 @@ def schedule_sigmas(model: comfy.model_patcher.ModelPatcher, scheduler: str, ste
 
 
 def run_sampling(
-    guider: DragonGuidance, positive: Any, negative: Any, cfg: float, schedule: EditSchedule, seed: int, callback: Callable[..., None] | None
+    guider: DragonGuidance, positive: Any, negative: Any, cfg: float, sampler: DragonEuler, seed: int, callback: Callable[..., None] | None
 ) -> Tensor:
     """The edit from the trajectory's start: latent (B, C, h, w) in ComfyUI's scale, on the CPU."""
     guider.set_branch_conds(positive, negative)
     guider.set_cfg(cfg)
     trajectory = guider.branch.trajectory
     start = guider.model_patcher.model.process_latent_out(trajectory.latents[0].clone())
-    result = guider.sample(torch.zeros_like(start), start, DragonEuler(schedule), trajectory.sigmas.clone(), callback=callback, seed=seed)
+    result = guider.sample(torch.zeros_like(start), start, sampler, trajectory.sigmas.clone(), callback=callback, seed=seed)
     if not torch.isfinite(result).all():
         raise DragonError("the edit ended in values that are not numbers: lower energy_scale, or use an fp32 or bf16 model")
     return result.cpu()

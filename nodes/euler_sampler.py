@@ -32,6 +32,7 @@ class DragonEulerSampler(io.ComfyNode):
         sde_outside: float,
         sde_start: float,
         sde_end: float,
+        hold_background: float,
     ) -> io.NodeOutput:
         with named(cls):
             schedule = EditSchedule(
@@ -41,4 +42,4 @@ class DragonEulerSampler(io.ComfyNode):
                 sde_inside=sde_strength,
                 sde_outside=sde_outside,
             )
-        return io.NodeOutput(bridge.DragonEuler(schedule))
+        return io.NodeOutput(bridge.DragonEuler(schedule, hold_background))

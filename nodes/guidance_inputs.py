@@ -73,6 +73,7 @@ def stochastic_inputs() -> list[io.Input]:
         advanced(_fraction("sde_outside", DEFAULT.sde_outside, "Fresh noise elsewhere; keep 0 to leave the rest untouched.")),
         advanced(_fraction("sde_start", DEFAULT.sde.start, "Regional SDE starts here, as a share of the schedule.")),
         advanced(_fraction("sde_end", DEFAULT.sde.end, "Regional SDE ends here.")),
+        advanced(_fraction("hold_background", 1.0, "Puts everything outside the edit back on the source's trajectory after each step; 0 is off (the paper).")),
     ]
 
 

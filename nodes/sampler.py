@@ -59,6 +59,7 @@ class DragonSampler(io.ComfyNode):
         sde_outside: float,
         sde_start: float,
         sde_end: float,
+        hold_background: float,
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
@@ -73,5 +74,5 @@ class DragonSampler(io.ComfyNode):
             )
             guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
-            samples = bridge.run_sampling(guider, positive, negative, cfg, schedule, seed, callback)
+            samples = bridge.run_sampling(guider, positive, negative, cfg, bridge.DragonEuler(schedule, hold_background), seed, callback)
         return io.NodeOutput({"samples": samples})
