@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ class Cost:
 
 
 class Meter:
-    """A running total. Rows are counted by a wrapper around the diffusion model, which ComfyUI has for such ends."""
+    """A running total. Rows are counted by a wrapper and a patch of the model, which ComfyUI has for such ends; both change nothing."""
 
     def __init__(self) -> None:
         self._began = time.perf_counter()
@@ -52,22 +52,26 @@ class Meter:
     def metered(self, model: ModelPatcher) -> ModelPatcher:
         """A clone of the model whose diffusion network reports here."""
         clone = model.clone()
-        clone.add_wrapper_with_key("diffusion_model", "dragon_benchmark", self._count)
+        clone.add_wrapper_with_key("diffusion_model", "dragon_benchmark", self._count_forward)
+        # A function, not a bound method: clones copy their options deeply, and with the method they would copy this meter.
+        clone.set_model_input_block_patch(lambda h, transformer_options: self._watch_backward(h, transformer_options))
         return clone
 
-    def _count(self, executor: WrapperExecutor, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401
-        rows = x.shape[0]
-        self._forwards += rows
-        if x.requires_grad:  # the hook runs once for each backward that reaches the network's input
-            x.register_hook(self._hook(rows))
+    def _count_forward(self, executor: WrapperExecutor, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:  # noqa: ANN401
+        self._forwards += x.shape[0]
         out: torch.Tensor = executor(x, *args, **kwargs)
         return out
 
-    def _hook(self, rows: int) -> Callable[[torch.Tensor], None]:
+    def _watch_backward(self, h: torch.Tensor, transformer_options: Mapping[str, Any]) -> torch.Tensor:
+        """Every gradient to the network's input passes the first block's output ``h``; its hook runs once for each backward."""
+        rows = h.shape[0]
+
         def count(_: torch.Tensor) -> None:
             self._backwards += rows
 
-        return count
+        if h.requires_grad and transformer_options["block"] == ("input", 0):
+            h.register_hook(count)
+        return h
 
 
 def reset_peak_memory() -> None:

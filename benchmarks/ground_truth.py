@@ -27,7 +27,7 @@ from benchmarks.settings import SettingError, Settings, Variant, parse_overrides
 if TYPE_CHECKING:
     from benchmarks.host import Host
 
-LOG = logging.getLogger(__name__)
+LOG = logging.getLogger("benchmarks.ground_truth")
 SHEET_ROWS = 16
 
 
@@ -183,7 +183,8 @@ def main() -> None:
         host = _start_host(wanted, args.checkpoint)
     except (CaseError, SettingError) as error:
         parser.error(str(error))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)  # ComfyUI's chatter aside
+    LOG.setLevel(logging.INFO)
     shard = ""
     if args.shard:
         index, count = args.shard

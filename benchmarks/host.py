@@ -156,7 +156,8 @@ class Host:
     # ----- what a case's methods have in common ----------------------------------------------------------------
 
     def begin(self, case: Case) -> None:
-        """Turn to a case; what was remembered of another one is dropped."""
+        """Turn to a case; what was remembered of another one is dropped. Loading the model is charged to none."""
+        _ = self.loaded
         if case is not self._case:
             self._memory.clear()
             self._case = case
