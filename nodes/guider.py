@@ -20,7 +20,7 @@ class DragonGuider(io.ComfyNode):
             category=CATEGORY,
             description="For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler (or another sampler).",
             inputs=[*branch_inputs(), *strength_inputs(), energy_input()],
-            outputs=[io.Guider.Output(display_name="guider")],
+            outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],
         )
 
     @classmethod

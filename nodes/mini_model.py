@@ -20,7 +20,7 @@ class DragonMiniModel(io.ComfyNode):
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Works with KSampler and everything else that takes a MODEL."),
                 io.Clip.Output(display_name="clip", tooltip="Knows prompts such as: a teapot on a wood floor with a blue striped wall"),
-                io.Vae.Output(display_name="vae"),
+                io.Vae.Output(display_name="vae", tooltip="For VAEEncode and VAEDecode."),
             ],
         )
 
