@@ -20,6 +20,7 @@ from . import latents, unet, vae
 log = logging.getLogger(__name__)
 FOLDER = Path(__file__).parents[1] / "mini_model"
 SD_SCALE = 0.18215
+VOCABULARY = 49408
 
 
 def vae_weights() -> dict[str, Tensor]:
@@ -36,6 +37,10 @@ def main() -> None:
     average = torch.load(unet.CHECKPOINT, weights_only=True, map_location="cpu")
     weights = average["average"]
     text = {k.removeprefix("text."): v for k, v in weights.items() if k.startswith("text.")}
+    rows = "text_model.embeddings.token_embedding.weight"
+    table = torch.zeros(VOCABULARY, text[rows].shape[1])  # words never trained on are exactly silent
+    table[weights["vocabulary"]] = text[rows]
+    text[rows] = table
     text["text_projection.weight"] = torch.eye(text["text_projection.weight"].shape[0])
     files = {
         "unet": {k.removeprefix("unet."): v for k, v in weights.items() if k.startswith("unet.")},

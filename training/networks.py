@@ -29,7 +29,7 @@ def initialise(net: nn.Module) -> None:
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Embedding):
-            nn.init.zeros_(layer.weight)  # words never trained on stay exactly silent
+            nn.init.zeros_(layer.weight)
 
 
 def build_unet() -> UNetModel:
@@ -41,13 +41,13 @@ def build_unet() -> UNetModel:
     return unet
 
 
-def build_text_encoder(used_tokens: Tensor) -> comfy.clip_model.CLIPTextModel:
-    """CLIP's text transformer, small. ``used_tokens``: ids that captions contain; only their rows are trained."""
+def build_text_encoder(words: int) -> comfy.clip_model.CLIPTextModel:
+    """CLIP's text transformer, small. Its embedding has a row for each of the ``words`` token ids that captions contain."""
     text = comfy.clip_model.CLIPTextModel(CONFIG["text_encoder"], torch.float32, "cpu", OPS)
+    text.text_model.embeddings.token_embedding = OPS.Embedding(words, CONFIG["text_encoder"]["hidden_size"])
     initialise(text)
-    rows = text.text_model.embeddings.token_embedding.weight.data
-    rows[used_tokens] = torch.randn(len(used_tokens), rows.shape[1], generator=torch.Generator().manual_seed(1)) * 0.5
-    nn.init.normal_(text.text_model.embeddings.position_embedding.weight, std=0.1)
+    nn.init.normal_(text.text_model.embeddings.token_embedding.weight, std=0.5, generator=torch.Generator().manual_seed(1))
+    nn.init.normal_(text.text_model.embeddings.position_embedding.weight, std=0.1, generator=torch.Generator().manual_seed(2))
     return text
 
 
@@ -58,7 +58,7 @@ def tokenise(captions: list[str]) -> Tensor:
 
 
 def encode_text(text: comfy.clip_model.CLIPTextModel, tokens: Tensor) -> Tensor:
-    """Context (B, 77, C): the arithmetic of ComfyUI's CLIPTextModel without its in-place sums, so that it can be trained."""
+    """Context (B, 77, C) of rows of the compact vocabulary: the arithmetic of ComfyUI's CLIPTextModel without its in-place sums, so that it can be trained."""
     model = text.text_model
     x = model.embeddings(tokens)
     mask = torch.full((x.shape[1], x.shape[1]), float("-inf"), device=x.device).triu_(1)

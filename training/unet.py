@@ -30,14 +30,15 @@ HELDOUT = 256
 class Mini(nn.Module):
     """UNet and text encoder, one trainable unit. Predicts v from a noisy latent (B, 4, H, W), timesteps (B,), tokens (B, 77)."""
 
-    def __init__(self, used_tokens: Tensor) -> None:
+    def __init__(self, vocabulary: Tensor) -> None:
         super().__init__()
+        self.register_buffer("vocabulary", vocabulary)
         self.unet = networks.build_unet()
-        self.text = networks.build_text_encoder(used_tokens)
+        self.text = networks.build_text_encoder(len(vocabulary))
 
     def forward(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
         unique, where = torch.unique(tokens, dim=0, return_inverse=True)
-        context = networks.encode_text(self.text, unique)[where]
+        context = networks.encode_text(self.text, torch.searchsorted(self.vocabulary, unique))[where]
         return self.unet(noisy, timesteps=timesteps, context=context)
 
 
@@ -93,8 +94,8 @@ def main() -> None:
     held = torch.cat([latents.encode(encoder, held_pictures[i : i + 32]) for i in range(0, HELDOUT, 32)])
     held = ((held.clone() - mean) / std).to(device)
 
-    model = Mini(torch.unique(tokens)).to(device, memory_format=torch.channels_last)
-    average = Mini(torch.unique(tokens)).to(device, memory_format=torch.channels_last)
+    vocabulary = torch.unique(torch.cat((tokens, empty, held_tokens.cpu())))
+    model, average = (Mini(vocabulary).to(device).to(memory_format=torch.channels_last) for _ in range(2))
     average.load_state_dict(model.state_dict())
     log.info("%.1f M parameters in the UNet", sum(p.numel() for p in model.unet.parameters()) / 1e6)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.0)
