@@ -93,9 +93,11 @@ def correspondence(host: Host, count: int, timestep: int = 100) -> dict[str, flo
 def decoder_features(host: Host, model: Any, picture: np.ndarray, caption: str, timestep: int, seed: int) -> list[torch.Tensor]:
     """Decoder taps (C, h, w), deep to shallow, of a noised picture."""
     kept: list[torch.Tensor] = []
+    unet = model.model.diffusion_model
+    upsampled = [i + 1 for i, block in enumerate(unet.output_blocks) if any(type(layer).__name__ == "Upsample" for layer in block)]
 
     def keep(h: torch.Tensor, skip: torch.Tensor, options: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        if options["block"][1] in (6, 9):
+        if options["block"][1] in upsampled[-2:]:
             kept.append(h[0].float())
         return h, skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import host  # noqa: F401  isort: skip - configures ComfyUI before its modules load
+
 import copy
 import json
 from pathlib import Path
