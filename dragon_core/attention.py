@@ -5,7 +5,7 @@ The host projects tokens to keys and values after this merge, so sharing the tok
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import torch
@@ -22,7 +22,7 @@ class Sharing:
     """How and when keys and values are shared: "replace" for moving and resizing, "concat" for dragging."""
 
     mode: MergeMode = "replace"
-    window: Window = Window(0.1, 1.0)
+    window: Window = field(default_factory=lambda: Window(0.1, 1.0))
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(MergeMode):

@@ -76,9 +76,7 @@ def fingerprint(model: comfy.model_patcher.ModelPatcher) -> str:
 
 def tap_blocks(unet: openaimodel.UNetModel, count: int) -> tuple[int, ...]:
     """Output blocks whose input ``h`` is a tap: those right after the decoder's last ``count`` upsamplings, deep to shallow."""
-    after = [
-        i + 1 for i, block in enumerate(unet.output_blocks) if any(isinstance(layer, openaimodel.Upsample) for layer in block)
-    ]
+    after = [i + 1 for i, block in enumerate(unet.output_blocks) if any(isinstance(layer, openaimodel.Upsample) for layer in block)]
     if len(after) < count:
         raise DragonError(f"this UNet's decoder has only {len(after)} upsampled stages, {count} are wanted: use fewer taps")
     return tuple(after[-count:])
@@ -145,7 +143,9 @@ def patch_attention(model: comfy.model_patcher.ModelPatcher, sharing: Sharing) -
 def _exchange_tokens(query: Tensor, key: Tensor, value: Tensor, options: Options) -> tuple[Tensor, Tensor, Tensor]:
     exchange: TokenExchange | None = options.get(STATE)
     if exchange is None:
-        raise DragonError("DragonCrossAttnPatch: this model works with DragonSampler or DragonGuider only; give other samplers the unpatched one")
+        raise DragonError(
+            "DragonCrossAttnPatch: this model works with DragonSampler or DragonGuider only; give other samplers the unpatched one"
+        )
     block = options.get("block")
     if block is None or block[0] != "output":
         return query, key, value
@@ -245,7 +245,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         trajectory = branch.trajectory
         if trajectory.model != fingerprint(model):
             raise DragonError(
-                f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with the model you sample with"
+                f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with "
+                f"the model you sample with"
             )
         composition.check_fit(edits, trajectory.image_size, trajectory.pixels_per_cell)
         super().__init__(model)
@@ -283,7 +284,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         trajectory = self.branch.trajectory
         if tuple(latent_image.shape[1:]) != tuple(trajectory.latents.shape[2:]):
             raise DragonError(
-                f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: start from DragonInvert's start_latent"
+                f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
+                "start from DragonInvert's start_latent"
             )
         for sigma in sigmas.tolist():
             trajectory.index(sigma)
@@ -339,7 +341,9 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         denoised = super().predict_noise(x, timestep, mine, seed)
         eps = (x - denoised) / sigma
         if not split.gradients:
-            raise DragonError("the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step")
+            raise DragonError(
+                "the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step"
+            )
         gradient = torch.stack(split.gradients).mean(0)
         guidance = run.scale(gradient, eps, run.touched)
         run.readings.append(split.reading(step, guidance, eps))
@@ -404,7 +408,9 @@ class GuidedEvaluation:
     def _differentiate(self, executor: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """DIFFUSION_MODEL wrapper: the model's input is z = x / sqrt(1 + sigma²), the variable the paper differentiates by."""
         if tuple(z.shape[-2:]) != self.grid:
-            raise DragonError("conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt")
+            raise DragonError(
+                "conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt"
+            )
         repeats = z.shape[0] // self.batch
         with torch.enable_grad():
             z = z.detach().requires_grad_(True)
@@ -450,7 +456,9 @@ class DragonEuler(comfy.samplers.Sampler):
         if not isinstance(model_wrap, DragonGuidance):
             raise DragonError("DragonEulerSampler: works with DragonGuider's guider only; use the euler sampler with other guiders")
         if denoise_mask is not None:
-            raise DragonError("DragonEulerSampler: noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
+            raise DragonError(
+                "DragonEulerSampler: noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself"
+            )
         guider, steps = model_wrap, len(sigmas) - 1
         sampling = guider.inner_model.model_sampling
         x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))

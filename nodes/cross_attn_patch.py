@@ -20,7 +20,10 @@ class DragonCrossAttnPatch(io.ComfyNode):
             node_id="DragonCrossAttnPatch",
             display_name="Dragon Cross-Attention Patch",
             category=CATEGORY,
-            description="Lets the decoder's self-attention see the source picture, which keeps texture and identity (the paper's cross-branch self-attention).",
+            description=(
+                "Lets the decoder's self-attention see the source picture, which keeps texture and identity (the paper's "
+                "cross-branch self-attention)."
+            ),
             inputs=[
                 io.Model.Input("model", tooltip="Any model patches (LoRA, IP-Adapter, …) stay in force."),
                 BranchLink.Input("branch", tooltip="The same branch as the sampler's."),
@@ -31,10 +34,14 @@ class DragonCrossAttnPatch(io.ComfyNode):
                     tooltip="replace: only the source is seen (moving, resizing). concat: the source beside the edit's own (dragging).",
                 ),
                 advanced(
-                    io.Float.Input("start", default=0.1, min=0.0, max=1.0, step=0.01, tooltip="First step that shares, as a share of the schedule.")
+                    io.Float.Input(
+                        "start", default=0.1, min=0.0, max=1.0, step=0.01, tooltip="First step that shares, as a share of the schedule."
+                    )
                 ),
                 advanced(
-                    io.Float.Input("end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Sharing stops here, as a share of the schedule.")
+                    io.Float.Input(
+                        "end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Sharing stops here, as a share of the schedule."
+                    )
                 ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For DragonSampler or DragonGuider only.")],
@@ -46,6 +53,7 @@ class DragonCrossAttnPatch(io.ComfyNode):
             bridge.require_supported(model)
             if bridge.fingerprint(model) != branch.trajectory.model:
                 raise DragonError(
-                    f"the branch was made with another model ({branch.trajectory.family}), this one is {bridge.family(model)}: invert with the model you patch"
+                    f"the branch was made with another model ({branch.trajectory.family}), this one is {bridge.family(model)}: "
+                    f"invert with the model you patch"
                 )
             return io.NodeOutput(bridge.patch_attention(model, Sharing(mode, Window(start, end))))

@@ -17,7 +17,9 @@ class DragonEulerSampler(io.ComfyNode):
             node_id="DragonEulerSampler",
             display_name="Dragon Euler Sampler",
             category=CATEGORY,
-            description="The paper's step: guidance moves the estimate of the picture, not the direction. Adds time travel and regional SDE.",
+            description=(
+                "The paper's step: guidance moves the estimate of the picture, not the direction. Adds time travel and regional SDE."
+            ),
             inputs=stochastic_inputs(),
             outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced, with DragonGuider.")],
         )

@@ -24,7 +24,10 @@ class DragonGuidanceBranch(io.ComfyNode):
                         default=2,
                         min=1,
                         max=3,
-                        tooltip="How many scales of decoder features are compared, counted from the finest. 2 is the paper's: one semantic, one geometric.",
+                        tooltip=(
+                            "How many scales of decoder features are compared, counted from the finest. 2 is the paper's: one semantic, "
+                            "one geometric."
+                        ),
                     )
                 ),
             ],

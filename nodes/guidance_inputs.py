@@ -27,26 +27,31 @@ def branch_inputs() -> list[io.Input]:
 
 def strength_inputs() -> list[io.Input]:
     return [
-        io.Float.Input("cfg", default=1.5, min=0.0, max=30.0, step=0.1, tooltip="Classifier-free guidance of the edit. Low keeps the picture truer."),
+        io.Float.Input(
+            "cfg", default=1.5, min=0.0, max=30.0, step=0.1, tooltip="Classifier-free guidance of the edit. Low keeps the picture truer."
+        ),
         io.Float.Input(
             "energy_scale",
             default=0.3,
             min=0.0,
             max=100.0,
             step=0.01,
-            tooltip="Strength of the guidance. relative: 1 starts out as strong as the model's own prediction in the edited region. 0 switches it off.",
+            tooltip=(
+                "Strength of the guidance. relative: 1 starts out as strong as the model's own prediction in the edited "
+                "region. 0 switches it off."
+            ),
         ),
         advanced(
             io.Combo.Input(
                 "scale_unit",
                 options=["relative", "paper"],
                 default="relative",
-                tooltip="relative: the same number means the same nudge for every model and size. paper: the authors' fixed constant (try 0.5).",
+                tooltip=(
+                    "relative: the same number means the same nudge for every model and size. paper: the authors' fixed constant (try 0.5)."
+                ),
             )
         ),
-        advanced(
-            _fraction("guide_every_until", DEFAULT.dense.end, "Guidance acts on every step up to here, as a share of the schedule.")
-        ),
+        advanced(_fraction("guide_every_until", DEFAULT.dense.end, "Guidance acts on every step up to here, as a share of the schedule.")),
         advanced(_fraction("guide_until", DEFAULT.sparse.end, "After that it acts on every other step up to here.")),
     ]
 
@@ -64,16 +69,26 @@ def stochastic_inputs() -> list[io.Input]:
                 default=DEFAULT.travel_passes,
                 min=1,
                 max=10,
-                tooltip="Time travel: how often each guided step between travel_start and travel_end is made. 1 is off, 3 the authors' choice.",
+                tooltip=(
+                    "Time travel: how often each guided step between travel_start and travel_end is made. 1 is off, 3 the authors' choice."
+                ),
             )
         ),
         advanced(_fraction("travel_start", DEFAULT.travel.start, "Time travel starts here, as a share of the schedule.")),
         advanced(_fraction("travel_end", DEFAULT.travel.end, "Time travel ends here.")),
-        advanced(_fraction("sde_strength", DEFAULT.sde_inside, "Fresh noise inside the edited region (regional SDE); the authors use 0.4.")),
+        advanced(
+            _fraction("sde_strength", DEFAULT.sde_inside, "Fresh noise inside the edited region (regional SDE); the authors use 0.4.")
+        ),
         advanced(_fraction("sde_outside", DEFAULT.sde_outside, "Fresh noise elsewhere; keep 0 to leave the rest untouched.")),
         advanced(_fraction("sde_start", DEFAULT.sde.start, "Regional SDE starts here, as a share of the schedule.")),
         advanced(_fraction("sde_end", DEFAULT.sde.end, "Regional SDE ends here.")),
-        advanced(_fraction("hold_background", 1.0, "Puts everything outside the edit back on the source's trajectory after each step; 0 is off (the paper).")),
+        advanced(
+            _fraction(
+                "hold_background",
+                1.0,
+                "Puts everything outside the edit back on the source's trajectory after each step; 0 is off (the paper).",
+            )
+        ),
     ]
 
 

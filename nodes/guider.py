@@ -18,7 +18,10 @@ class DragonGuider(io.ComfyNode):
             node_id="DragonGuider",
             display_name="Dragon Guider",
             category=CATEGORY,
-            description="For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler (or another sampler).",
+            description=(
+                "For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler "
+                "(or another sampler)."
+            ),
             inputs=[*branch_inputs(), *strength_inputs(), energy_input()],
             outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],
         )

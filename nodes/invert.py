@@ -21,12 +21,17 @@ class DragonInvert(io.ComfyNode):
             node_id="DragonInvert",
             display_name="Dragon Invert",
             category=CATEGORY,
-            description="Retraces how the model would have made a picture. Depends on picture and prompt only: changing the edit does not run it again.",
+            description=(
+                "Retraces how the model would have made a picture. Depends on picture and prompt only: changing the edit does "
+                "not run it again."
+            ),
             inputs=[
                 io.Model.Input("model", tooltip="The model you will sample with, without DragonCrossAttnPatch."),
                 io.Conditioning.Input("positive", tooltip="A prompt that describes the picture as it is."),
                 io.Latent.Input("latent", tooltip="The picture, encoded with VAEEncode."),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Steps of the schedule; the edit uses the same. More is truer and slower."),
+                io.Int.Input(
+                    "steps", default=50, min=1, max=1000, tooltip="Steps of the schedule; the edit uses the same. More is truer and slower."
+                ),
                 advanced(
                     io.Combo.Input(
                         "scheduler", options=list(comfy.samplers.SCHEDULER_NAMES), default="normal", tooltip="Spacing of the noise levels."
@@ -38,7 +43,9 @@ class DragonInvert(io.ComfyNode):
                         default=1,
                         min=0,
                         max=10,
-                        tooltip="Extra evaluations per step that make the inversion exact. 1 doubles the time and is worth it; 0 is plain DDIM.",
+                        tooltip=(
+                            "Extra evaluations per step that make the inversion exact. 1 doubles the time and is worth it; 0 is plain DDIM."
+                        ),
                     )
                 ),
                 io.Sigmas.Input("sigmas", optional=True, tooltip="A schedule of your own; replaces steps and scheduler. Must end at 0."),

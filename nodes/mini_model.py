@@ -15,7 +15,10 @@ class DragonMiniModel(io.ComfyNode):
             node_id="DragonMiniModel",
             display_name="Dragon Mini Model",
             category=CATEGORY,
-            description="A miniature Stable Diffusion (256×256, toy rooms with objects) that comes with the pack. Swap in your checkpoint when you know the ropes.",
+            description=(
+                "A miniature Stable Diffusion (256×256, toy rooms with objects) that comes with the pack. Swap in your "
+                "checkpoint when you know the ropes."
+            ),
             inputs=[],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="Works with KSampler and everything else that takes a MODEL."),

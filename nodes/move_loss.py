@@ -38,13 +38,17 @@ class DragonMoveLoss(io.ComfyNode):
                         "start_latent",
                         options=list(get_args(StartLatent)),
                         default=Move.start,
-                        tooltip="Start noise: the object's noise moves along and its old place gets fresh noise (noise), the noise from under the "
-                        "target (swap), or keeps its own (keep); off leaves the start as it is.",
+                        tooltip=(
+                            "Start noise: the object's noise moves along, and its old place gets fresh noise (noise), the noise from "
+                            "under the target (swap), or keeps its own (keep). off leaves the start as it is."
+                        ),
                     )
                 ),
                 EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
             ],
-            outputs=[EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")],
+            outputs=[
+                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
+            ],
         )
 
     @classmethod

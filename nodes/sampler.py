@@ -21,7 +21,10 @@ class DragonSampler(io.ComfyNode):
             node_id="DragonSampler",
             display_name="Dragon Sampler",
             category=CATEGORY,
-            description="Samples the edited picture: starts where the source started, steered by the energies. Steps and schedule are the trajectory's.",
+            description=(
+                "Samples the edited picture: starts where the source started, steered by the energies. Steps and schedule are "
+                "the trajectory's."
+            ),
             inputs=[
                 *branch_inputs(),
                 io.Int.Input(

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmarks.host import Host
 from PIL import Image
+
+from benchmarks.host import Host
 
 from . import pictures, world
 
@@ -118,7 +119,9 @@ def run_once(model: Any, latent: torch.Tensor, noise: torch.Tensor, sigma: torch
 
     sigmas = torch.tensor([float(sigma), 0.0])
     with torch.inference_mode():
-        comfy.sample.sample_custom(model, noise, 1.0, comfy.samplers.ksampler("euler"), sigmas, positive, positive, latent, disable_pbar=True)
+        comfy.sample.sample_custom(
+            model, noise, 1.0, comfy.samplers.ksampler("euler"), sigmas, positive, positive, latent, disable_pbar=True
+        )
 
 
 def prompt_sheet(host: Host, path: Path) -> None:

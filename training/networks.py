@@ -60,7 +60,8 @@ def tokenise(captions: list[str]) -> Tensor:
 
 
 def encode_text(text: comfy.clip_model.CLIPTextModel, tokens: Tensor) -> Tensor:
-    """Context (B, 77, C) of rows of the compact vocabulary: the arithmetic of ComfyUI's CLIPTextModel without its in-place sums, so that it can be trained."""
+    """Context (B, 77, C) of rows of the compact vocabulary: the arithmetic of ComfyUI's CLIPTextModel without its "
+    "in-place sums, so that it can be trained."""
     model = text.text_model
     x = model.embeddings(tokens)
     mask = torch.full((x.shape[1], x.shape[1]), float("-inf"), device=x.device).triu_(1)

@@ -1,8 +1,7 @@
 """Train the miniature UNet and its text encoder together, by v-prediction on stored latents.
 
-``python -m training.unet --crop 16 --batch 32 --images 80000`` then ``--images 1000000``: quarter-sized crops first, which are cheap and teach
-texture and shape at true scale, then whole pictures. Resumable: the checkpoint holds weights, their moving average, optimizer and the
-number of images seen.
+``python -m training.unet --images 1000000`` trains or resumes: the checkpoint holds weights, their moving average, optimizer and the
+number of images seen. ``--crop 16`` trains on quarter-sized crops, which are cheaper (not used for the shipped weights).
 """
 
 from __future__ import annotations
@@ -65,9 +64,7 @@ def heldout_loss(model: nn.Module, z: Tensor, tokens: Tensor, acp: Tensor) -> fl
     g = torch.Generator().manual_seed(7)
     noise = torch.randn(z.shape, generator=g).to(z.device)
     timesteps = ((torch.arange(len(z)) + 0.5) / len(z) * 1000).long()[torch.randperm(len(z), generator=g)].to(z.device)
-    parts = [
-        v_loss(model, z[i : i + 32], tokens[i : i + 32], timesteps[i : i + 32], noise[i : i + 32], acp) for i in range(0, len(z), 32)
-    ]
+    parts = [v_loss(model, z[i : i + 32], tokens[i : i + 32], timesteps[i : i + 32], noise[i : i + 32], acp) for i in range(0, len(z), 32)]
     return float(torch.cat(parts).mean())
 
 
