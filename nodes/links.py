@@ -50,7 +50,7 @@ def named(node: type[io.ComfyNode]) -> Iterator[None]:
     try:
         yield
     except DragonError as error:
-        name = node.__name__
+        name = node.GET_SCHEMA().node_id  # ComfyUI runs a clone whose __name__ has a suffix
         if str(error).startswith(name):
             raise
         raise DragonError(f"{name}: {error}") from error
