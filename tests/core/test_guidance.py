@@ -1,0 +1,177 @@
+"""The masked gradient against separate backward passes and derivatives by hand; what the guidance scale promises."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragon_core.composition import Energies
+from dragon_core.guidance import GuidanceScale, masked_gradient, rms
+
+
+def rand(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def network(z: Tensor) -> Tensor:
+    """A toy UNet: each output pixel depends on a neighbourhood, so gradients spread beyond their region."""
+    first, second = rand(5, 4, 3, 3, seed=50), rand(3, 5, 3, 3, seed=51)
+    return torch.nn.functional.conv2d(torch.tanh(torch.nn.functional.conv2d(z, first, padding=1)), second, padding=1)
+
+
+def edit_part(f: Tensor) -> Tensor:
+    return f[:, 0].square().mean((1, 2))
+
+
+def content_part(f: Tensor) -> Tensor:
+    return (f[:, 1] * f[:, 2]).sin().mean((1, 2))
+
+
+@pytest.mark.parametrize("masks", [1, 2])
+def test_two_parts_of_one_network_against_two_networks(masks: int) -> None:
+    """Each part differentiated alone through a graph of its own, then chosen by the mask cell by cell."""
+    z = rand(2, 4, 5, 6, seed=1).requires_grad_()
+    mask = rand(masks, 5, 6, seed=2).sigmoid()
+    f = network(z)
+    got = masked_gradient(z, Energies(edit_part(f), content_part(f)), mask)
+    slopes = []
+    for part in (edit_part, content_part):
+        own = z.detach().clone().requires_grad_()
+        part(network(own)).sum().backward()
+        slopes.append(own.grad)
+    assert got.shape == z.shape and got.dtype == torch.float32 and not got.requires_grad
+    for b in range(2):
+        for i in range(5):
+            for j in range(6):
+                m = float(mask[b % masks, i, j])
+                expected = m * slopes[0][b, :, i, j] + (1 - m) * slopes[1][b, :, i, j]
+                torch.testing.assert_close(got[b, :, i, j], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_by_hand() -> None:
+    """E_edit = Σ z², E_content = Σ 3 z: 2 z inside the mask, 3 outside, 2.5 + z where it is a half."""
+    z = torch.tensor([[[[1.0, 2.0, 5.0]]]], requires_grad=True)
+    energies = Energies(z.square().sum((1, 2, 3)), 3 * z.sum((1, 2, 3)))
+    assert masked_gradient(z, energies, torch.tensor([[[1.0, 0.0, 0.5]]])).flatten().tolist() == pytest.approx([2.0, 3.0, 6.5])
+
+
+def test_pictures_of_a_batch_have_gradients_of_their_own() -> None:
+    z = rand(2, 4, 5, 6, seed=3)
+    mask = rand(2, 5, 6, seed=4).sigmoid()
+
+    def gradient(part: Tensor, m: Tensor) -> Tensor:
+        own = part.clone().requires_grad_()
+        f = network(own)
+        return masked_gradient(own, Energies(edit_part(f), content_part(f)), m)
+
+    both = gradient(z, mask)
+    for b in range(2):
+        torch.testing.assert_close(both[b : b + 1], gradient(z[b : b + 1], mask[b : b + 1]), rtol=1e-4, atol=1e-5)
+
+
+def test_half_precision_gradients_do_not_underflow() -> None:
+    """A slope of 1e-8 on its way through half precision, whose smallest number is 6e-8."""
+    z = torch.ones(1, 1, 2, 2, dtype=torch.float16, requires_grad=True)
+    energy = ((z * 1e-3).float() * 1e-5).sum((1, 2, 3))
+    assert float(torch.autograd.grad(energy.sum(), z, retain_graph=True)[0].abs().max()) == 0, "lost without scaling"
+    got = masked_gradient(z, Energies(energy, energy * 0), torch.ones(1, 2, 2))
+    torch.testing.assert_close(got, torch.full((1, 1, 2, 2), 1e-8), rtol=0.02, atol=0)
+
+
+# Scale
+
+
+def region() -> Tensor:
+    mask = torch.zeros(1, 5, 6)
+    mask[:, 1:4, 2:5] = 1
+    return mask
+
+
+def size_in(values: Tensor, mask: Tensor) -> list[float]:
+    """Root mean square over channels and masked cells, picture by picture, counted out."""
+    out = []
+    for b in range(values.shape[0]):
+        cells = [(i, j) for i in range(5) for j in range(6) if float(mask[b % mask.shape[0], i, j]) > 0]
+        squares = [float(values[b, c, i, j]) ** 2 for c in range(values.shape[1]) for i, j in cells]
+        out.append(math.sqrt(sum(squares) / len(squares)))
+    return out
+
+
+def test_rms_by_loops() -> None:
+    values = rand(2, 4, 5, 6, seed=5)
+    assert rms(values, region()).shape == (2, 1, 1, 1)
+    assert rms(values, region()).flatten().tolist() == pytest.approx(size_in(values, region()))
+
+
+def test_rms_of_a_soft_region_is_weighted() -> None:
+    values = torch.tensor([[[[3.0, 5.0]]]])
+    assert float(rms(values, torch.tensor([[[1.0, 0.5]]]))) == pytest.approx(math.sqrt((9 + 12.5) / 1.5))
+
+
+@pytest.mark.parametrize("strength", [0.25, 1.0, 2.0])
+def test_strength_is_the_size_of_the_first_guidance_relative_to_the_prediction(strength: float) -> None:
+    """In the edited region, for every picture of the batch by itself."""
+    gradient = rand(2, 4, 5, 6, seed=6) * torch.tensor([1e-6, 30.0]).view(2, 1, 1, 1)
+    eps = rand(2, 4, 5, 6, seed=7) * torch.tensor([0.9, 1.3]).view(2, 1, 1, 1)
+    g = GuidanceScale(strength)(gradient, eps, region())
+    assert size_in(g, region()) == pytest.approx([strength * size for size in size_in(eps, region())], rel=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1e-15, 1e-8, 1e-3, 7.0, 1e10])
+def test_relative_scale_ignores_what_the_gradient_is_multiplied_by(factor: float) -> None:
+    """Energy weights, model, resolution: all that scales every gradient of a run cancels out, on later steps too."""
+    gradients, eps = [rand(2, 4, 5, 6, seed=n) for n in (8, 9)], rand(2, 4, 5, 6, seed=10)
+    plain, scaled = GuidanceScale(0.5), GuidanceScale(0.5)
+    for gradient in gradients:
+        torch.testing.assert_close(scaled(factor * gradient, eps, region()), plain(gradient, eps, region()))
+
+
+def test_what_lies_outside_the_region_does_not_calibrate() -> None:
+    gradient, eps = rand(1, 4, 5, 6, seed=11), rand(1, 4, 5, 6, seed=12)
+    outside = 1 - region().unsqueeze(1)
+    plain, louder = GuidanceScale(0.5), GuidanceScale(0.5)
+    expected = plain(gradient, eps, region())
+    got = louder(gradient * (1 + 99 * outside), eps * (1 + 99 * outside), region())
+    torch.testing.assert_close(got * (1 - outside), expected * (1 - outside))
+
+
+def test_calibration_stays_as_the_first_step_set_it() -> None:
+    """As the energies are satisfied the gradient fades, and g with it; a new prediction changes nothing."""
+    gradient, eps = rand(1, 4, 5, 6, seed=13), rand(1, 4, 5, 6, seed=14)
+    scale = GuidanceScale(0.5)
+    first = scale(gradient, eps, region())
+    assert scale.eta is not None
+    eta = scale.eta.clone()
+    torch.testing.assert_close(scale(0.1 * gradient, 50 * eps, torch.ones(1, 5, 6)), 0.1 * first)
+    assert torch.equal(scale.eta, eta)
+
+
+def test_each_run_calibrates_anew() -> None:
+    gradient, eps = rand(1, 4, 5, 6, seed=15), rand(1, 4, 5, 6, seed=16)
+    torch.testing.assert_close(GuidanceScale(0.5)(gradient, eps, region()), GuidanceScale(0.5)(3 * gradient, eps, region()))
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_strength_0_is_no_guidance(paper: bool) -> None:
+    scale = GuidanceScale(0.0, paper)
+    for n in range(2):
+        assert not scale(rand(2, 4, 5, 6, seed=17 + n), rand(2, 4, 5, 6, seed=19), region()).any()
+
+
+def test_paper_mode_is_the_authors_constant() -> None:
+    """η = energy scale · 1000 · 0.08: 0.5 gives 40, whatever gradient, prediction and region are."""
+    scale = GuidanceScale(0.5, paper=True)
+    for factor in (1.0, 1e-4):
+        gradient = factor * rand(1, 4, 5, 6, seed=20)
+        torch.testing.assert_close(scale(gradient, rand(1, 4, 5, 6, seed=21), region()), 40 * gradient)
+    assert scale.eta is None
+
+
+def test_no_gradient_gives_no_guidance_rather_than_nan() -> None:
+    gradient = torch.zeros(2, 4, 5, 6)
+    gradient[1] = 1
+    g = GuidanceScale(1.0)(gradient, rand(2, 4, 5, 6, seed=22), region())
+    assert torch.isfinite(g).all() and not g[0].any() and bool(g[1].any())
