@@ -1,0 +1,267 @@
+"""The move edit: its regions and energies put together, its start latent cell by cell, and the input it refuses."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragon_core.errors import DragonError
+from dragon_core.features import Features
+from dragon_core.regions import Regions
+from dragon_core.tasks.move import Move, MoveWeights, StartLatent
+from dragon_core.transforms import AffineWarp
+
+#: A picture of 32 × 48 pixels: latent 4 × 6 (8 pixels a cell), features 8 × 12 (4 pixels a cell).
+SIZE, LATENT, GRID = (32, 48), (4, 6), (8, 12)
+
+
+def block(top: int, bottom: int, left: int, right: int) -> Tensor:
+    mask = torch.zeros(1, *SIZE)
+    mask[0, top:bottom, left:right] = 1
+    return mask
+
+
+def shift(dx: float, dy: float) -> AffineWarp:
+    return AffineWarp(SIZE, shift=(dx, dy))
+
+
+def rand(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def features(seed: int) -> Features:
+    return rand(2, 3, *GRID, seed=seed), rand(2, 5, *GRID, seed=seed + 100)
+
+
+def s(a: list[float], b: list[float]) -> float:
+    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
+
+
+def mean(vectors: list[list[float]]) -> list[float]:
+    return [sum(column) / len(column) for column in zip(*vectors, strict=True)]
+
+
+# Regions and energies
+
+
+def test_regions_of_a_whole_cell_move() -> None:
+    regions = Move(block(8, 16, 8, 24), shift(8, 4)).regions(GRID)
+    source = {(i, j) for i in (2, 3) for j in range(2, 6)}
+    for i in range(8):
+        for j in range(12):
+            assert float(regions.source[0, i, j]) == float((i, j) in source)
+            assert float(regions.target[0, i, j]) == pytest.approx(float((i - 1, j - 2) in source), abs=1e-5)
+
+
+def test_the_four_energies_by_loops() -> None:
+    """Edit over the target; contrast and inpaint over what is vacated and not taken by any edit; fill from the common rest."""
+    move = Move(block(8, 16, 8, 24), shift(8, 4), MoveWeights(edit=4.0, content=6.0, contrast=0.3, inpaint=0.9))
+    generation, reference, own = features(1), features(2), move.regions(GRID)
+    other = Regions(torch.zeros(1, *GRID), torch.zeros(1, *GRID))
+    other.source[:, 6:8, 6:8], other.target[:, 2, 2] = 1, 1
+    combined = own.union(other)
+    source = {(i, j) for i in (2, 3) for j in range(2, 6)}
+    target = {(i + 1, j + 2) for i, j in source}
+    vacated = source - target - {(2, 2)}
+    rest = {(i, j) for i in range(8) for j in range(12)} - source - target - {(i, j) for i in (6, 7) for j in (6, 7)} - {(2, 2)}
+    edit = move.edit_energy(generation, reference, own)
+    repair = move.repair_energy(generation, reference, own, combined)
+    for b in range(2):
+        pairs = list(zip(generation, reference, strict=True))
+        pull = sum(s(g[b, :, i, j].tolist(), r[b, :, i - 1, j - 2].tolist()) for g, r in pairs for i, j in target) / (2 * len(target))
+        assert float(edit[b]) == pytest.approx(4 / (1 + 4 * pull), rel=1e-5)
+        stay = sum(s(g[b, :, i, j].tolist(), r[b, :, i, j].tolist()) for g, r in pairs for i, j in vacated) / (2 * len(vacated))
+        look = [
+            s(mean([g[b, :, i, j].tolist() for i, j in vacated]), mean([r[b, :, i, j].tolist() for i, j in rest])) for g, r in pairs
+        ]
+        assert float(repair[b]) == pytest.approx(0.3 * stay + 0.9 / (1 + 4 * sum(look) / 2), rel=1e-5)
+
+
+def test_weight_0_switches_each_term_off() -> None:
+    generation, reference = features(3), features(4)
+    move = Move(block(8, 16, 8, 24), shift(8, 4), MoveWeights(edit=0, content=0, contrast=0, inpaint=0))
+    own = move.regions(GRID)
+    assert move.edit_energy(generation, reference, own).tolist() == [0, 0]
+    assert move.repair_energy(generation, reference, own, own).tolist() == [0, 0]
+    assert move.content_weight == 0
+
+
+def test_what_an_edit_says_of_itself() -> None:
+    move = Move(block(8, 16, 8, 24), shift(8, 4), MoveWeights(content=7.0))
+    assert move.image_size == SIZE
+    assert move.content_weight == 7.0
+    assert (MoveWeights().edit, MoveWeights().content, MoveWeights().contrast, MoveWeights().inpaint) == (4.0, 6.0, 0.2, 0.8)
+
+
+def test_an_unmoved_object_vacates_nothing() -> None:
+    move = Move(block(8, 16, 8, 24), shift(0, 0))
+    own = move.regions(GRID)
+    torch.testing.assert_close(own.source, own.target)
+    assert move.repair_energy(features(5), features(6), own, own).abs().max() < 1e-4
+
+
+# Start latent
+
+
+def start_by_hand(mask: Tensor, dx: int, dy: int, how: str, original: Tensor, noise: Tensor) -> list[list[float]]:
+    """One channel, shift of whole cells: a cell counts as covered when more than 0.4 of its pixels are."""
+    covered = [
+        [sum(float(mask[0, 8 * i + y, 8 * j + x]) for y in range(8) for x in range(8)) > 0.4 * 64 for j in range(6)] for i in range(4)
+    ]
+    right, down = dx // 8, dy // 8
+    out = [[0.0] * 6 for _ in range(4)]
+    for i in range(4):
+        for j in range(6):
+            out[i][j] = float(original[i, j])
+            if how == "off":
+                continue
+            if covered[i][j]:
+                out[i][j] = {"noise": float(noise[i, j]), "keep": float(original[i, j])}.get(how, 0.0)
+                if how == "swap":
+                    out[i][j] = float(original[i + down, j + right])
+            if 0 <= i - down < 4 and 0 <= j - right < 6 and covered[i - down][j - right]:
+                out[i][j] = float(original[i - down, j - right])
+    return out
+
+
+@pytest.mark.parametrize("how", get_args(StartLatent))
+@pytest.mark.parametrize(("dx", "dy"), [(16, 0), (8, 8), (-8, 16), (24, -8)])
+def test_start_latent_cell_by_cell(how: StartLatent, dx: int, dy: int) -> None:
+    """The mask's edges lie inside cells, on both sides of the 0.4; the targets overlap the source or lie apart from it."""
+    mask = block(10, 19, 8, 21)
+    original, noise = rand(2, 3, *LATENT, seed=1), rand(2, 3, *LATENT, seed=2)
+    before = original.clone()
+    got = Move(mask, shift(dx, dy), start=how).edit_start(original, original, noise)
+    for b in range(2):
+        for c in range(3):
+            assert got[b, c].tolist() == start_by_hand(mask, dx, dy, how, original[b, c], noise[b, c])
+    assert torch.equal(original, before)
+
+
+def test_start_latent_off_is_the_latent_itself() -> None:
+    latent = rand(1, 2, *LATENT, seed=3)
+    assert Move(block(8, 16, 8, 24), shift(8, 4), start="off").edit_start(latent, rand(1, 2, *LATENT, seed=4), latent) is latent
+
+
+def test_a_cell_joins_the_edit_from_two_fifths_on() -> None:
+    """Three of eight pixel columns are too few, four are enough."""
+    original, noise = rand(1, 1, *LATENT, seed=5), rand(1, 1, *LATENT, seed=6)
+    for columns, joined in ((3, False), (4, True)):
+        got = Move(block(8, 16, 8, 16 + columns), shift(0, 8), start="noise").edit_start(original, original, noise)
+        assert (float(got[0, 0, 1, 2]) == float(noise[0, 0, 1, 2])) is joined
+
+
+EDGES = {
+    "right edge, half a cell left": (block(8, 24, 32, 48), -4, 0),
+    "left edge, half a cell right": (block(8, 24, 0, 16), 4, 0),
+    "bottom edge, half a cell up": (block(16, 32, 8, 24), 0, -4),
+    "top edge, half a cell down": (block(0, 16, 8, 24), 0, 4),
+    "partly out to the right": (block(8, 24, 8, 40), 20, 0),
+    "partly out at the bottom": (block(0, 24, 16, 32), 0, 20),
+}
+
+
+@pytest.mark.parametrize("how", get_args(StartLatent))
+@pytest.mark.parametrize("name", EDGES)
+def test_no_cell_of_the_start_is_left_without_noise(name: str, how: StartLatent) -> None:
+    """Sampling starts at the noisiest level: a cell of zeros there is no sample of anything. Every cell must hold a cell of the
+    trajectory's latent or of the fresh noise, also where the transform looks outside the frame.
+    """
+    mask, dx, dy = EDGES[name]
+    original, noise = rand(1, 1, *LATENT, seed=7), rand(1, 1, *LATENT, seed=8)
+    got = Move(mask, shift(dx, dy), start=how).edit_start(original, original, noise)
+    allowed = set(original.flatten().tolist()) | set(noise.flatten().tolist())
+    empty = [(i, j) for i in range(4) for j in range(6) if float(got[0, 0, i, j]) not in allowed]
+    assert empty == []
+
+
+# Bad input
+
+
+def test_empty_mask() -> None:
+    with pytest.raises(DragonError, match="mask is empty: paint over the object"):
+        Move(torch.zeros(1, *SIZE), shift(8, 0))
+
+
+def test_one_empty_mask_of_a_batch() -> None:
+    with pytest.raises(DragonError, match="mask is empty"):
+        Move(torch.cat((block(8, 16, 8, 24), torch.zeros(1, *SIZE))), shift(8, 0))
+
+
+def test_full_mask() -> None:
+    with pytest.raises(DragonError, match="covers the whole picture: paint only over the object"):
+        Move(torch.ones(1, *SIZE), shift(8, 0))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_mask_that_is_not_numbers(value: float) -> None:
+    mask = block(8, 16, 8, 24)
+    mask[0, 0, 0] = value
+    with pytest.raises(DragonError, match="not numbers"):
+        Move(mask, shift(8, 0))
+
+
+@pytest.mark.parametrize("shape", [(32, 48), (1, 1, 32, 48)])
+def test_mask_of_wrong_dimensions(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DragonError, match=rf"\(masks, height, width\), got \({shape[0]}, "):
+        Move(torch.ones(shape), shift(8, 0))
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(48, 0), (-24, 0), (0, 24), (0, -16), (9999, 9999)])
+def test_wholly_out_of_the_picture(dx: int, dy: int) -> None:
+    with pytest.raises(DragonError, match="whole object out of the picture; use a smaller shift"):
+        Move(block(8, 16, 8, 24), shift(dx, dy))
+
+
+def test_one_object_of_a_batch_wholly_out_of_the_picture() -> None:
+    """That picture would come back unedited, silently."""
+    with pytest.raises(DragonError, match="out of the picture"):
+        Move(torch.cat((block(8, 16, 0, 8), block(8, 16, 32, 40))), shift(24, 0))
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(32, 0), (-12, 0), (0, 20), (0, -12), (39, 23)])
+def test_partly_out_warns_and_crops(dx: int, dy: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        move = Move(block(8, 16, 8, 24), shift(dx, dy))
+    assert [(r.levelname, "cropped" in r.getMessage()) for r in caplog.records] == [("WARNING", True)]
+    left = sum(8 <= i - dy < 16 and 8 <= j - dx < 24 for i in range(32) for j in range(48))
+    assert float(move.regions(SIZE).target.sum()) == pytest.approx(left, abs=0.01)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (24, 0), (-8, 0), (0, 16), (0, -8), (24, 16)])
+def test_up_to_the_edge_does_not_warn(dx: int, dy: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        Move(block(8, 16, 8, 24), shift(dx, dy))
+    assert caplog.records == []
+
+
+def test_enlarged_over_the_edge_warns(caplog: pytest.LogCaptureFixture) -> None:
+    """The area that is due grows with the determinant; a copy enlarged within the frame is fine."""
+    for centre, warnings in (((16.0, 12.0), 0), ((47.0, 12.0), 1)):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            Move(block(8, 16, 8, 24), AffineWarp(SIZE, matrix=((2.0, 0.0), (0.0, 2.0)), centre=centre))
+        assert len(caplog.records) == warnings
+
+
+@pytest.mark.parametrize("name", ["edit", "content", "contrast", "inpaint"])
+def test_negative_weight(name: str) -> None:
+    with pytest.raises(DragonError, match="cannot be negative; use 0"):
+        MoveWeights(**{name: -0.1})
+
+
+def test_unknown_start_latent() -> None:
+    with pytest.raises(DragonError, match=r"'swop'.*'noise', 'swap', 'keep', 'off'"):
+        Move(block(8, 16, 8, 24), shift(8, 0), start="swop")  # type: ignore[arg-type]
+
+
+def test_soft_mask_is_taken() -> None:
+    """A painted mask has soft edges; its share counts."""
+    mask = 0.8 * block(8, 16, 8, 24)
+    regions = Move(mask, shift(8, 0)).regions(GRID)
+    assert float(regions.source.max()) == pytest.approx(0.8) and float(regions.target.max()) == pytest.approx(0.8, abs=1e-5)

@@ -1,0 +1,204 @@
+"""Several edits in one run: regions as sets, energies as sums of loops over plain numbers, and the start latent of a chain."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from dragon_core import composition
+from dragon_core.errors import DragonError
+from dragon_core.features import Features
+from dragon_core.tasks.move import Move, MoveWeights, StartLatent
+from dragon_core.transforms import AffineWarp
+
+#: A picture of 24 × 40 pixels; features of 6 × 10, 4 pixels a cell.
+SIZE, GRID, CELL = (24, 40), (6, 10), 4
+Cells = set[tuple[int, int]]
+
+
+def block_mask(rows: range, columns: range, cell: int = CELL) -> Tensor:
+    mask = torch.zeros(1, *SIZE)
+    mask[0, rows.start * cell : rows.stop * cell, columns.start * cell : columns.stop * cell] = 1
+    return mask
+
+
+def rand(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def features(seed: int) -> Features:
+    return rand(2, 3, *GRID, seed=seed), rand(2, 5, *GRID, seed=seed + 100)
+
+
+def s(a: list[float], b: list[float]) -> float:
+    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
+
+
+#: Towards each other: the left one goes 3 cells right and 1 down, the right one 4 left; each takes a part of the other's place.
+LEFT: Cells = {(i, j) for i in range(1, 4) for j in range(1, 4)}
+RIGHT: Cells = {(i, j) for i in range(2, 4) for j in range(6, 9)}
+LEFT_BY, RIGHT_BY = (1, 3), (0, -4)
+LEFT_WEIGHTS, RIGHT_WEIGHTS = MoveWeights(4.0, 6.0, 0.2, 0.8), MoveWeights(3.0, 7.0, 0.5, 0.4)
+
+
+def moved(cells: Cells, by: tuple[int, int]) -> Cells:
+    return {(i + by[0], j + by[1]) for i, j in cells}
+
+
+def two_moves() -> list[Move]:
+    return [
+        Move(block_mask(range(1, 4), range(1, 4)), AffineWarp(SIZE, shift=(3 * CELL, CELL)), LEFT_WEIGHTS),
+        Move(block_mask(range(2, 4), range(6, 9)), AffineWarp(SIZE, shift=(-4 * CELL, 0)), RIGHT_WEIGHTS),
+    ]
+
+
+def covered(mask: Tensor) -> Cells:
+    assert float((mask - mask.round()).abs().max()) < 1e-4, "whole cells"
+    return {(i, j) for i in range(mask.shape[-2]) for j in range(mask.shape[-1]) if float(mask[0, i, j]) > 0.5}
+
+
+def mean_similarity(generation: Features, reference: Features, b: int, cells: Cells, by: tuple[int, int] = (0, 0)) -> float:
+    pairs = list(zip(generation, reference, strict=True))
+    found = [s(g[b, :, i, j].tolist(), r[b, :, i - by[0], j - by[1]].tolist()) for g, r in pairs for i, j in cells]
+    return sum(found) / len(found)
+
+
+def mean_vector(tap: Tensor, b: int, cells: Cells) -> list[float]:
+    return [sum(float(tap[b, c, i, j]) for i, j in cells) / len(cells) for c in range(tap.shape[1])]
+
+
+def test_masks_of_two_moves_towards_each_other() -> None:
+    """Guided as an edit: both targets. Noised by SDE: both sources and both targets."""
+    moves = two_moves()
+    targets = moved(LEFT, LEFT_BY) | moved(RIGHT, RIGHT_BY)
+    assert covered(composition.edit_mask(moves, GRID)) == targets
+    assert covered(composition.touched_mask(moves, GRID)) == LEFT | RIGHT | targets
+    assert covered(composition.edit_mask(moves[:1], GRID)) == moved(LEFT, LEFT_BY)
+
+
+def test_energies_of_two_moves_towards_each_other_by_loops() -> None:
+    """Edit: one term each. Content: what neither touches, at the larger weight. Repair: each its own place less *both* targets,
+    filled from what neither touches.
+    """
+    generation, reference = features(1), features(2)
+    got = composition.evaluate(two_moves(), generation, reference)
+    targets = moved(LEFT, LEFT_BY) | moved(RIGHT, RIGHT_BY)
+    rest = {(i, j) for i in range(GRID[0]) for j in range(GRID[1])} - LEFT - RIGHT - targets
+    assert LEFT & moved(RIGHT, RIGHT_BY), "one takes a part of the other's place"
+    for b in range(2):
+        edit = content = 0.0
+        for source, by, weights in ((LEFT, LEFT_BY, LEFT_WEIGHTS), (RIGHT, RIGHT_BY, RIGHT_WEIGHTS)):
+            edit += weights.edit / (1 + 4 * mean_similarity(generation, reference, b, moved(source, by), by))
+            vacated = source - targets
+            content += weights.contrast * mean_similarity(generation, reference, b, vacated)
+            looks = [s(mean_vector(g, b, vacated), mean_vector(r, b, rest)) for g, r in zip(generation, reference, strict=True)]
+            content += weights.inpaint / (1 + 4 * sum(looks) / 2)
+        content += 7.0 / (1 + 4 * mean_similarity(generation, reference, b, rest))
+        assert float(got.edit[b]) == pytest.approx(edit, rel=1e-5)
+        assert float(got.content[b]) == pytest.approx(content, rel=1e-5)
+        assert float(got.total[b]) == pytest.approx(edit + content, rel=1e-5)
+
+
+def test_order_of_the_chain_does_not_matter_to_the_energies() -> None:
+    generation, reference, moves = features(3), features(4), two_moves()
+    one, other = composition.evaluate(moves, generation, reference), composition.evaluate(moves[::-1], generation, reference)
+    torch.testing.assert_close(one.edit, other.edit)
+    torch.testing.assert_close(one.content, other.content)
+
+
+def test_pictures_of_a_batch_do_not_mix() -> None:
+    generation, reference = features(5), features(6)
+    both = composition.evaluate(two_moves(), generation, reference)
+    for b in range(2):
+        alone = composition.evaluate(two_moves(), tuple(f[b : b + 1] for f in generation), tuple(f[b : b + 1] for f in reference))
+        torch.testing.assert_close(both.edit[b : b + 1], alone.edit)
+        torch.testing.assert_close(both.content[b : b + 1], alone.content)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_gradcheck(count: int) -> None:
+    """Both parts, with respect to the generation's features, through regions, warp and all four energies; soft cells of 8 pixels."""
+    generation, reference = ((rand(1, 2, 3, 5, seed=seed), rand(1, 3, 3, 5, seed=seed + 100)) for seed in (7, 8))
+
+    def energies(*taps: Tensor) -> tuple[Tensor, Tensor]:
+        got = composition.evaluate(two_moves()[:count], taps, reference)
+        return got.edit, got.content
+
+    assert torch.autograd.gradcheck(energies, tuple(f.requires_grad_() for f in generation))
+
+
+def test_where_each_part_pulls() -> None:
+    """The edit part acts on target cells alone, the content part on everything but the targets, for sharp masks."""
+    generation = tuple(f.requires_grad_() for f in features(9))
+    got = composition.evaluate(two_moves(), generation, features(10))
+    targets = moved(LEFT, LEFT_BY) | moved(RIGHT, RIGHT_BY)
+    everywhere = {(i, j) for i in range(GRID[0]) for j in range(GRID[1])}
+    for part, acting in ((got.edit, targets), (got.content, everywhere - targets)):
+        for slope in torch.autograd.grad(part.sum(), generation, retain_graph=True):
+            size = slope.abs().sum((0, 1))
+            quietest = min(float(size[i, j]) for i, j in acting)
+            loudest = max(float(size[i, j]) for i, j in everywhere - acting)
+            assert loudest < 1e-3 * quietest
+
+
+# Start latent. One cell of 8 pixels: latent 3 × 5.
+
+
+def latents() -> tuple[Tensor, Tensor]:
+    return rand(1, 2, 3, 5, seed=11), rand(1, 2, 3, 5, seed=12)
+
+
+def test_start_latent_of_moves_apart_from_each_other() -> None:
+    """Down from the top left, up from the bottom right; both vacated cells noise, both objects at their places."""
+    moves = [
+        Move(block_mask(range(1), range(1), 8), AffineWarp(SIZE, shift=(0, 16))),
+        Move(block_mask(range(2, 3), range(4, 5), 8), AffineWarp(SIZE, shift=(0, -16))),
+    ]
+    latent, noise = latents()
+    expected = latent.clone()
+    expected[:, :, 2, 0], expected[:, :, 0, 4] = latent[:, :, 0, 0], latent[:, :, 2, 4]
+    expected[:, :, 0, 0], expected[:, :, 2, 4] = noise[:, :, 0, 0], noise[:, :, 2, 4]
+    assert torch.equal(composition.start_latent(moves, latent, noise), expected)
+
+
+@pytest.mark.parametrize("how", ["noise", "swap", "keep"])
+def test_start_latent_of_two_objects_that_change_places(how: StartLatent) -> None:
+    """Both must arrive: filling the second one's old place may not wipe out the first, which has just come there."""
+    left, right = block_mask(range(1, 2), range(1), 8), block_mask(range(1, 2), range(3, 4), 8)
+    moves = [Move(left, AffineWarp(SIZE, shift=(24, 0)), start=how), Move(right, AffineWarp(SIZE, shift=(-24, 0)), start=how)]
+    latent, noise = latents()
+    expected = latent.clone()
+    expected[:, :, 1, 0], expected[:, :, 1, 3] = latent[:, :, 1, 3], latent[:, :, 1, 0]
+    assert torch.equal(composition.start_latent(moves, latent, noise), expected)
+    assert torch.equal(composition.start_latent(moves[::-1], latent, noise), expected)
+
+
+def test_start_latent_of_no_edits_is_the_latent() -> None:
+    latent, noise = latents()
+    assert torch.equal(composition.start_latent([], latent, noise), latent)
+
+
+# Fit
+
+
+@pytest.mark.parametrize(("image_size", "cell"), [((24, 40), 8), ((24, 40), 4), ((16, 32), 16)])
+def test_edit_of_the_pictures_size_fits(image_size: tuple[int, int], cell: int) -> None:
+    """Pixels beyond the last whole cell were cropped by the VAE."""
+    composition.check_fit(two_moves(), image_size, cell)
+
+
+def test_edit_for_another_picture_is_refused_with_both_sizes() -> None:
+    for size in ((40, 24), (24, 48), (32, 40), (48, 80)):
+        said = rf"mask is 40×24 pixels but the picture is {size[1]}×{size[0]}: use a mask of the picture's size"
+        with pytest.raises(DragonError, match=said):
+            composition.check_fit(two_moves(), size, 8)
+
+
+def test_every_edit_of_the_chain_is_checked() -> None:
+    other = torch.zeros(1, 64, 64)
+    other[:, 8:16, 8:16] = 1
+    with pytest.raises(DragonError, match="64×64"):
+        composition.check_fit([*two_moves(), Move(other, AffineWarp((64, 64), shift=(8, 0)))], (24, 40), 8)
