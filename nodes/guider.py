@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
+from typing_extensions import override
 
 from . import bridge
 from .guidance_inputs import ScaleUnit, branch_inputs, energy_input, guidance_windows, strength_inputs
 from .links import CATEGORY, Branch, Chain, named
+
+
+class NamedGuidance(bridge.DragonGuidance):
+    """The guidance as SamplerCustomAdvanced runs it: errors name the node that the guider came from."""
+
+    @override
+    def sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        with named(DragonGuider):
+            return super().sample(*args, **kwargs)
 
 
 class DragonGuider(io.ComfyNode):
@@ -42,7 +53,7 @@ class DragonGuider(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             windows = guidance_windows(guide_every_until, guide_until)
-            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
+            guider = NamedGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
             guider.set_branch_conds(positive, negative)
             guider.set_cfg(cfg)
         return io.NodeOutput(guider)

@@ -6,6 +6,7 @@ of edits in the order they were chained.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ BranchLink = io.Custom("DRAGON_BRANCH")
 EnergyLink = io.Custom("DRAGON_ENERGY")
 
 CATEGORY = "Dragon"
+
+#: An error message that names its node already.
+NAMED = re.compile(r"Dragon\w+: ")
 
 Chain = tuple[Edit, ...]
 AnyInput = TypeVar("AnyInput", bound=io.Input)
@@ -50,7 +54,7 @@ def named(node: type[io.ComfyNode]) -> Iterator[None]:
     try:
         yield
     except DragonError as error:
-        name = node.GET_SCHEMA().node_id  # ComfyUI runs a clone whose __name__ has a suffix
-        if str(error).startswith(name):
+        if NAMED.match(str(error)):
             raise
-        raise DragonError(f"{name}: {error}") from error
+        # Not __name__: ComfyUI runs a clone of the class, called DragonSamplerClone.
+        raise DragonError(f"{node.define_schema().node_id}: {error}") from error
