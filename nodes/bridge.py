@@ -122,20 +122,24 @@ def _out_of_inference(value: Any) -> Any:
 
 # --- cross-branch attention ------------------------------------------------------------------------------------------
 
+#: By output block and transformer block: what keys and values are made from; two tensors only where another patch made them differ.
+Tokens = dict[tuple[int, int], tuple[Tensor, Tensor]]
+
 
 @dataclass
 class TokenExchange:
     """Self-attention tokens of the decoder during one evaluation: collected from the reference, or lent to the generation."""
 
-    collected: dict[tuple[int, int], Tensor] | None = None
-    lent: dict[tuple[int, int], Tensor] | None = None
+    collected: Tokens | None = None
+    lent: Tokens | None = None
     sharing: Sharing = field(default_factory=Sharing)
 
 
 def patch_attention(model: comfy.model_patcher.ModelPatcher, sharing: Sharing) -> comfy.model_patcher.ModelPatcher:
     """A clone of the model whose decoder self-attention can be shared between the branches."""
     clone = model.clone()
-    clone.set_model_attn1_patch(_exchange_tokens)
+    if SHARING not in clone.model_options["transformer_options"]:
+        clone.set_model_attn1_patch(_exchange_tokens)
     clone.model_options["transformer_options"][SHARING] = sharing
     return clone
 
@@ -151,10 +155,10 @@ def _exchange_tokens(query: Tensor, key: Tensor, value: Tensor, options: Options
         return query, key, value
     place = (block[1], options.get("block_index", 0))
     if exchange.collected is not None:
-        exchange.collected[place] = key
+        exchange.collected[place] = (key, value)
     if exchange.lent is not None:
-        shared = exchange.lent[place]
-        return query, merge_tokens(key, shared, exchange.sharing.mode), merge_tokens(value, shared, exchange.sharing.mode)
+        (shared_key, shared_value), mode = exchange.lent[place], exchange.sharing.mode
+        return query, merge_tokens(key, shared_key, mode), merge_tokens(value, shared_value, mode)
     return query, key, value
 
 
@@ -186,7 +190,7 @@ class Reference:
 
     step: int
     features: Features
-    tokens: dict[tuple[int, int], Tensor]
+    tokens: Tokens
 
 
 @dataclass
@@ -361,7 +365,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             x = run.latents[step].to(timestep.device, torch.float32)
             x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
             tap = DecoderTap(run.blocks)
-            tokens: dict[tuple[int, int], Tensor] = {}
+            tokens: Tokens = {}
             mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
             comfy.samplers.calc_cond_batch(self.inner_model, [self.conds[REFERENCE][:1]], x, timestep, mine)
             run.reference = Reference(step, tap.to_grid(), tokens)
