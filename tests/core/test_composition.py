@@ -81,7 +81,7 @@ def test_masks_of_two_moves_towards_each_other() -> None:
 
 def test_energies_of_two_moves_towards_each_other_by_loops() -> None:
     """Edit: one term each. Content: what neither touches, at the larger weight. Repair: each its own place less *both* targets,
-    filled from what neither touches.
+    filled from what neither touches, one cell around.
     """
     generation, reference = features(1), features(2)
     got = composition.evaluate(two_moves(), generation, reference)
@@ -94,7 +94,8 @@ def test_energies_of_two_moves_towards_each_other_by_loops() -> None:
             edit += weights.edit / (1 + 4 * mean_similarity(generation, reference, b, moved(source, by), by))
             vacated = source - targets
             content += weights.contrast * mean_similarity(generation, reference, b, vacated)
-            looks = [s(mean_vector(g, b, vacated), mean_vector(r, b, rest)) for g, r in zip(generation, reference, strict=True)]
+            fill = {(i, j) for i, j in rest if any(max(abs(i - k), abs(j - m)) == 1 for k, m in vacated)}
+            looks = [s(mean_vector(g, b, vacated), mean_vector(r, b, fill)) for g, r in zip(generation, reference, strict=True)]
             content += weights.inpaint / (1 + 4 * sum(looks) / 2)
         content += 7.0 / (1 + 4 * mean_similarity(generation, reference, b, rest))
         assert float(got.edit[b]) == pytest.approx(edit, rel=1e-5)
@@ -179,6 +180,54 @@ def test_start_latent_of_two_objects_that_change_places(how: StartLatent) -> Non
 def test_start_latent_of_no_edits_is_the_latent() -> None:
     latent, noise = latents()
     assert torch.equal(composition.start_latent([], latent, noise), latent)
+
+
+def test_start_latent_passes_smoothness_on() -> None:
+    """Half a cell right: between cells when smooth, one of the two cells when not."""
+    move = [Move(block_mask(range(1, 2), range(1, 2), 8), AffineWarp(SIZE, shift=(4, 0)))]
+    latent, noise = latents()
+    smooth, sharp = (composition.start_latent(move, latent, noise, smooth) for smooth in (True, False))
+    torch.testing.assert_close(smooth[:, :, 1, 2], (latent[:, :, 1, 1] + latent[:, :, 1, 2]) / 2)
+    assert set(sharp.flatten().tolist()) <= set(latent.flatten().tolist()) | set(noise.flatten().tolist())
+
+
+def test_edited_path_moves_every_level() -> None:
+    """By whole cells: the object's cells of each level lie at the target; its old place keeps the clean picture, under fresh noise
+    of the level's strength; all else is the trajectory.
+    """
+    moves = [Move(block_mask(range(1, 2), range(1, 2), 8), AffineWarp(SIZE, shift=(16, 8)))]
+    sigmas = torch.tensor([5.0, 2.0, 0.5, 0.0], dtype=torch.float64)
+    path, noise = rand(4, 2, 3, 3, 5, seed=13), rand(2, 3, 3, 5, seed=14)
+    got = composition.edited_path(moves, path, sigmas, noise)
+    assert got.shape == path.shape
+    for k, sigma in enumerate(sigmas.tolist()):
+        expected = path[k].clone()
+        expected[:, :, 2, 3] = path[k][:, :, 1, 1]
+        expected[:, :, 1, 1] = path[-1][:, :, 1, 1] + sigma * noise[:, :, 1, 1]
+        torch.testing.assert_close(got[k], expected)
+
+
+def test_edited_path_between_cells_keeps_the_spread_of_the_noise() -> None:
+    """Half a cell: the clean part is interpolated, the noise on it carried over cell by cell, at one level as at another."""
+    moves = [Move(block_mask(range(1, 2), range(1, 3), 8), AffineWarp(SIZE, shift=(4, 0)), start="keep")]
+    clean, noise = rand(1, 2, 3, 5, seed=15), rand(1, 2, 3, 5, seed=16)
+    sigmas = torch.tensor([4.0, 1.0, 0.0], dtype=torch.float64)
+    path = torch.stack([clean + sigma * noise for sigma in sigmas.tolist()])
+    got = composition.edited_path(moves, path, sigmas, rand(1, 2, 3, 5, seed=17))
+    torch.testing.assert_close(got[-1][:, :, 1, 2], (clean[:, :, 1, 1] + clean[:, :, 1, 2]) / 2)
+    for k, sigma in enumerate(sigmas[:-1].tolist()):
+        carried = ((got[k] - got[-1]) / sigma)[0]
+        for c in range(2):
+            for i in range(3):
+                for j in range(5):
+                    assert min(abs(float(carried[c, i, j]) - value) for value in noise[0, c].flatten().tolist()) < 1e-9
+
+
+def test_edited_path_of_an_edit_that_leaves_the_start_alone_is_the_trajectory() -> None:
+    moves = [Move(block_mask(range(1, 2), range(1, 2), 8), AffineWarp(SIZE, shift=(16, 8)), start="off")]
+    path = rand(3, 1, 2, 3, 5, seed=18)
+    got = composition.edited_path(moves, path, torch.tensor([5.0, 2.0, 0.0], dtype=torch.float64), rand(1, 2, 3, 5, seed=19))
+    torch.testing.assert_close(got, path)
 
 
 # Fit

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.edit import Prediction, run_edit
+from dragon_core.edit import Hold, Prediction, run_edit
 from dragon_core.schedule import EditSchedule, Window
 from dragon_core.stochastic import unit_noise
 
@@ -292,3 +292,54 @@ def test_the_start_is_left_alone() -> None:
     x = start()
     run_edit(x, sigmas(8), Model(pull=0.2), EditSchedule(travel_passes=2, sde_inside=0.5), half(), seed=0)
     assert torch.equal(x, start())
+
+
+# Hold
+
+
+def path(steps: int) -> Tensor:
+    return torch.randn(steps + 1, 2, 3, 4, 5, generator=torch.Generator().manual_seed(40))
+
+
+def test_holding_nothing_changes_no_bit() -> None:
+    levels = sigmas(8)
+    free = run_edit(start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0)
+    held = run_edit(start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0, hold=Hold(path(8), torch.zeros(1, 4, 5)))
+    assert torch.equal(free, held)
+
+
+def test_what_is_held_outside_is_the_path_at_every_level() -> None:
+    """And what is not held runs free, as the model's pixels do not talk to each other."""
+    levels, known, held = sigmas(8), path(8), 1 - half()
+    seen, free = [], []
+    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), Hold(known, held))
+    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: free.append(x))
+    for i in range(8):
+        assert torch.equal(seen[i][..., :2], known[i + 1][..., :2])
+        assert torch.equal(seen[i][..., 2:], free[i][..., 2:])
+
+
+def test_a_share_is_held_by_hand() -> None:
+    """x' becomes (1 − w) x' + w path, after guidance and before time travel."""
+    levels, known, x = sigmas(4), path(4), start(3)
+    weight = torch.linspace(0, 1, 20).view(1, 4, 5)
+    schedule = EditSchedule(dense=Window(0.0, 0.5), sparse=OFF, travel=Window(0.0, 0.5), travel_passes=2)
+    got = run_edit(x, levels, Model(pull=0.3, split=0.2), schedule, None, 0, hold=Hold(known, weight))
+    hand = Model(pull=0.3, split=0.2)
+    for i in range(4):
+        for n in range(2 if i < 2 else 1):
+            eps = hand.eps(x, levels[i])
+            after = x - levels[i] * eps + levels[i + 1] * eps - (levels[i] * hand.guidance(x) if i < 2 else 0)
+            after = (1 - weight.unsqueeze(1)) * after + weight.unsqueeze(1) * known[i + 1]
+            if n == 0 and i < 2:
+                x = after + (levels[i] - levels[i + 1]) * (eps + 0.2 * torch.cos(x))
+        x = after
+    torch.testing.assert_close(got, x, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("steps", STEP_COUNTS)
+def test_all_of_it_is_held_in_its_window(steps: int) -> None:
+    levels, known, seen = sigmas(steps), path(steps), []
+    hold = Hold(known, torch.zeros(1, 4, 5), Window(0.0, 0.3))
+    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), hold)
+    assert [i for i in range(steps) if torch.equal(seen[i], known[i + 1])] == list(range(round(0.3 * steps)))

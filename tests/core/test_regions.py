@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.regions import Regions, either, moved_regions, on_grid
+from dragon_core.regions import Regions, either, grown, moved_regions, on_grid, surroundings
 from dragon_core.transforms import AffineWarp
 
 H, W = 16, 24
@@ -52,6 +52,11 @@ def test_union_is_the_union_of_sources_and_of_targets() -> None:
     assert cells(union.source) == cells(first.source) | cells(second.source)
     assert cells(union.target) == cells(first.target) | cells(second.target)
     assert cells(union.rest) == cells(first.rest) & cells(second.rest)
+
+
+def test_rest_of_the_union_is_what_both_leave_alone_also_of_soft_masks() -> None:
+    first, second = Regions(soft(0), soft(1)), Regions(soft(2), soft(3))
+    torch.testing.assert_close(first.union(second).rest, first.rest * second.rest)
 
 
 def test_place_that_another_object_takes_is_not_vacated_in_the_union() -> None:
@@ -127,3 +132,32 @@ def test_masks_of_a_batch_keep_to_themselves() -> None:
         alone = moved_regions(masks[m : m + 1], AffineWarp((H, W), shift=(4, 4)), (4, 6))
         torch.testing.assert_close(both.source[m : m + 1], alone.source)
         torch.testing.assert_close(both.target[m : m + 1], alone.target)
+
+
+@pytest.mark.parametrize("by", [0, 1, 3])
+def test_grown_by_a_square(by: int) -> None:
+    """Every cell within ``by`` steps, diagonals included, cut off at the frame."""
+    mask = block(slice(0, 2), slice(10, 14)) + block(slice(9, 10), slice(2, 3))
+    near = {(i + y, j + x) for i, j in cells(mask) for y in range(-by, by + 1) for x in range(-by, by + 1)}
+    assert cells(grown(mask, by)) == {(i, j) for i, j in near if 0 <= i < H and 0 <= j < W}
+
+
+def test_surroundings_are_the_rest_beside_the_region() -> None:
+    """8 % of the longer side: 2 of 24 cells."""
+    region, rest = block(slice(4, 8), slice(4, 8)), 1 - block(slice(3, 9), slice(4, 24))
+    near = {(i + y, j + x) for i, j in cells(region) for y in range(-2, 3) for x in range(-2, 3)}
+    assert cells(surroundings(region, rest)) == near & cells(rest)
+    assert cells(surroundings(region, rest, share=1 / 24)) < near & cells(rest)
+
+
+def test_surroundings_reach_at_least_one_cell() -> None:
+    assert cells(surroundings(block(slice(1, 2), slice(1, 2), (4, 4)), torch.ones(1, 4, 4))) == {(i, j) for i in range(3) for j in range(3)}
+
+
+def test_no_rest_nearby_means_all_of_the_rest() -> None:
+    """For that picture of a batch alone."""
+    region = torch.cat([block(slice(0, 4), slice(0, 4))] * 2)
+    rest = torch.cat((block(slice(12, 16), slice(20, 24)), torch.ones(1, H, W)))
+    got = surroundings(region, rest)
+    assert torch.equal(got[0], rest[0])
+    assert 0 < float(got[1].sum()) < float(rest[1].sum())

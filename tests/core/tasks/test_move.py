@@ -59,7 +59,7 @@ def test_regions_of_a_whole_cell_move() -> None:
 
 
 def test_the_four_energies_by_loops() -> None:
-    """Edit over the target; contrast and inpaint over what is vacated and not taken by any edit; fill from the common rest."""
+    """Edit over the target; contrast and inpaint over what is vacated and not taken by any edit; fill from the common rest beside it."""
     move = Move(block(8, 16, 8, 24), shift(8, 4), MoveWeights(edit=4.0, content=6.0, contrast=0.3, inpaint=0.9))
     generation, reference, own = features(1), features(2), move.regions(GRID)
     other = Regions(torch.zeros(1, *GRID), torch.zeros(1, *GRID))
@@ -69,6 +69,8 @@ def test_the_four_energies_by_loops() -> None:
     target = {(i + 1, j + 2) for i, j in source}
     vacated = source - target - {(2, 2)}
     rest = {(i, j) for i in range(8) for j in range(12)} - source - target - {(i, j) for i in (6, 7) for j in (6, 7)} - {(2, 2)}
+    fill = {(i, j) for i, j in rest if any(max(abs(i - k), abs(j - m)) == 1 for k, m in vacated)}
+    assert fill < rest
     edit = move.edit_energy(generation, reference, own)
     repair = move.repair_energy(generation, reference, own, combined)
     for b in range(2):
@@ -77,7 +79,7 @@ def test_the_four_energies_by_loops() -> None:
         assert float(edit[b]) == pytest.approx(4 / (1 + 4 * pull), rel=1e-5)
         stay = sum(s(g[b, :, i, j].tolist(), r[b, :, i, j].tolist()) for g, r in pairs for i, j in vacated) / (2 * len(vacated))
         look = [
-            s(mean([g[b, :, i, j].tolist() for i, j in vacated]), mean([r[b, :, i, j].tolist() for i, j in rest])) for g, r in pairs
+            s(mean([g[b, :, i, j].tolist() for i, j in vacated]), mean([r[b, :, i, j].tolist() for i, j in fill])) for g, r in pairs
         ]
         assert float(repair[b]) == pytest.approx(0.3 * stay + 0.9 / (1 + 4 * sum(look) / 2), rel=1e-5)
 
@@ -108,8 +110,15 @@ def test_an_unmoved_object_vacates_nothing() -> None:
 # Start latent
 
 
+def start_of(move: Move, original: Tensor, noise: Tensor, smooth: bool = False) -> Tensor:
+    return move.place_start(move.clear_start(original, original, noise, smooth), original, smooth)
+
+
 def start_by_hand(mask: Tensor, dx: int, dy: int, how: str, original: Tensor, noise: Tensor) -> list[list[float]]:
-    """One channel, shift of whole cells: a cell counts as covered when more than 0.4 of its pixels are."""
+    """One channel, shift of whole cells: a cell counts as covered when more than 0.4 of its pixels are.
+
+    "swap" takes what lies one shift on, or two, or more: the first place in the picture that is not the object's.
+    """
     covered = [
         [sum(float(mask[0, 8 * i + y, 8 * j + x]) for y in range(8) for x in range(8)) > 0.4 * 64 for j in range(6)] for i in range(4)
     ]
@@ -120,23 +129,25 @@ def start_by_hand(mask: Tensor, dx: int, dy: int, how: str, original: Tensor, no
             out[i][j] = float(original[i, j])
             if how == "off":
                 continue
-            if covered[i][j]:
-                out[i][j] = {"noise": float(noise[i, j]), "keep": float(original[i, j])}.get(how, 0.0)
-                if how == "swap":
-                    out[i][j] = float(original[i + down, j + right])
+            if covered[i][j] and how != "keep":
+                out[i][j] = float(noise[i, j])
+                hops = [(i + n * down, j + n * right) for n in range(1, 9)] if how == "swap" else []
+                free = [(k, m) for k, m in hops if 0 <= k < 4 and 0 <= m < 6 and not covered[k][m]]
+                if free:
+                    out[i][j] = float(original[free[0]])
             if 0 <= i - down < 4 and 0 <= j - right < 6 and covered[i - down][j - right]:
                 out[i][j] = float(original[i - down, j - right])
     return out
 
 
 @pytest.mark.parametrize("how", get_args(StartLatent))
-@pytest.mark.parametrize(("dx", "dy"), [(16, 0), (8, 8), (-8, 16), (24, -8)])
+@pytest.mark.parametrize(("dx", "dy"), [(16, 0), (8, 0), (-8, 0), (8, 8), (-8, 16), (24, -8)])
 def test_start_latent_cell_by_cell(how: StartLatent, dx: int, dy: int) -> None:
     """The mask's edges lie inside cells, on both sides of the 0.4; the targets overlap the source or lie apart from it."""
     mask = block(10, 19, 8, 21)
     original, noise = rand(2, 3, *LATENT, seed=1), rand(2, 3, *LATENT, seed=2)
     before = original.clone()
-    got = Move(mask, shift(dx, dy), start=how).edit_start(original, original, noise)
+    got = start_of(Move(mask, shift(dx, dy), start=how), original, noise)
     for b in range(2):
         for c in range(3):
             assert got[b, c].tolist() == start_by_hand(mask, dx, dy, how, original[b, c], noise[b, c])
@@ -144,15 +155,16 @@ def test_start_latent_cell_by_cell(how: StartLatent, dx: int, dy: int) -> None:
 
 
 def test_start_latent_off_is_the_latent_itself() -> None:
-    latent = rand(1, 2, *LATENT, seed=3)
-    assert Move(block(8, 16, 8, 24), shift(8, 4), start="off").edit_start(latent, rand(1, 2, *LATENT, seed=4), latent) is latent
+    latent, other = rand(1, 2, *LATENT, seed=3), rand(1, 2, *LATENT, seed=4)
+    move = Move(block(8, 16, 8, 24), shift(8, 4), start="off")
+    assert move.clear_start(latent, other, other) is latent and move.place_start(latent, other) is latent
 
 
 def test_a_cell_joins_the_edit_from_two_fifths_on() -> None:
     """Three of eight pixel columns are too few, four are enough."""
     original, noise = rand(1, 1, *LATENT, seed=5), rand(1, 1, *LATENT, seed=6)
     for columns, joined in ((3, False), (4, True)):
-        got = Move(block(8, 16, 8, 16 + columns), shift(0, 8), start="noise").edit_start(original, original, noise)
+        got = start_of(Move(block(8, 16, 8, 16 + columns), shift(0, 8), start="noise"), original, noise)
         assert (float(got[0, 0, 1, 2]) == float(noise[0, 0, 1, 2])) is joined
 
 
@@ -174,10 +186,46 @@ def test_no_cell_of_the_start_is_left_without_noise(name: str, how: StartLatent)
     """
     mask, dx, dy = EDGES[name]
     original, noise = rand(1, 1, *LATENT, seed=7), rand(1, 1, *LATENT, seed=8)
-    got = Move(mask, shift(dx, dy), start=how).edit_start(original, original, noise)
+    got = start_of(Move(mask, shift(dx, dy), start=how), original, noise)
     allowed = set(original.flatten().tolist()) | set(noise.flatten().tolist())
     empty = [(i, j) for i in range(4) for j in range(6) if float(got[0, 0, i, j]) not in allowed]
     assert empty == []
+
+
+@pytest.mark.parametrize("how", get_args(StartLatent))
+@pytest.mark.parametrize("name", EDGES)
+def test_an_even_picture_stays_even_when_moved_between_cells(name: str, how: StartLatent) -> None:
+    """Interpolated, as the clean part is: the emptiness outside the frame may not bleed in."""
+    mask, dx, dy = EDGES[name]
+    even = torch.full((1, 1, *LATENT), 3.0)
+    got = start_of(Move(mask, shift(dx, dy), start=how), even, even, smooth=True)
+    assert (got[0, 0] - even[0, 0]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("how", ["noise", "keep"])
+def test_smooth_start_moves_by_half_a_cell(how: StartLatent) -> None:
+    """Cells 2 and 3 of row 1 move 4 pixels right: each covered cell gets the mean of itself and its left neighbour."""
+    original, noise = rand(1, 1, *LATENT, seed=9), rand(1, 1, *LATENT, seed=10)
+    got = start_of(Move(block(8, 16, 16, 32), shift(4, 0), start=how), original, noise, smooth=True)
+    row = original[0, 0, 1].tolist()
+    for j in (2, 3, 4):
+        assert float(got[0, 0, 1, j]) == pytest.approx((row[j - 1] + row[j]) / 2)
+    untouched = got.clone()
+    untouched[:, :, 1, 2:5] = original[:, :, 1, 2:5]
+    assert torch.equal(untouched, original)
+
+
+def test_an_edit_for_more_rows_repeats_its_masks() -> None:
+    """Rows are [row 0's pictures, row 1's pictures]; a single mask serves all."""
+    first, second = block(8, 16, 8, 24), block(16, 24, 8, 24)
+    cpu = torch.device("cpu")
+    for masks, repeats, expected in (
+        ([first], 2, [first]),
+        ([first, second], 1, [first, second]),
+        ([first, second], 2, [first, second, first, second]),
+    ):
+        got = Move(torch.cat(masks), shift(8, 0)).on(cpu, repeats)
+        assert torch.equal(got.mask, torch.cat(expected)) and got.transform == shift(8, 0)
 
 
 # Bad input
@@ -241,12 +289,14 @@ def test_up_to_the_edge_does_not_warn(dx: int, dy: int, caplog: pytest.LogCaptur
 
 
 def test_enlarged_over_the_edge_warns(caplog: pytest.LogCaptureFixture) -> None:
-    """The area that is due grows with the determinant; a copy enlarged within the frame is fine."""
-    for centre, warnings in (((16.0, 12.0), 0), ((47.0, 12.0), 1)):
+    """The area that is due goes with the scale: an eighth of the enlarged copy is out, yet more is left than there was. A copy
+    that stays in the frame is fine, also a smaller one.
+    """
+    for scale, x, warnings in ((2.0, 16.0, 0), (2.0, 20.0, 1), (0.5, 16.0, 0)):
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            Move(block(8, 16, 8, 24), AffineWarp(SIZE, matrix=((2.0, 0.0), (0.0, 2.0)), centre=centre))
-        assert len(caplog.records) == warnings
+            Move(block(8, 16, 8, 24), AffineWarp(SIZE, matrix=((scale, 0.0), (0.0, scale)), centre=(x, 12.0)))
+        assert len(caplog.records) == warnings, (scale, x)
 
 
 @pytest.mark.parametrize("name", ["edit", "content", "contrast", "inpaint"])
