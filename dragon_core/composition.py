@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
+import torch
 from torch import Tensor
 
 from .energies.content import content_energy
@@ -50,12 +51,25 @@ def touched_mask(edits: Sequence[Edit], size: tuple[int, int]) -> Tensor:
     return reduce(either, (either(r.source, r.target) for r in (edit.regions(size) for edit in edits)))
 
 
-def start_latent(edits: Sequence[Edit], latent: Tensor, noise: Tensor) -> Tensor:
-    """The noisiest latent (B, C, h, w), edited as the picture will be. ``noise`` has the latent's spread."""
-    out = latent
+def edited_path(edits: Sequence[Edit], latents: Tensor, sigmas: Tensor, noise: Tensor) -> Tensor:
+    """The whole trajectory (T + 1, B, C, h, w), edited level by level as the picture will be; its first entry is the start latent.
+
+    ``noise``: unit, (B, C, h, w). The object's clean part is moved to the sub-cell, the noise on top of it cell by cell.
+    """
+    clean = edited_clean = latents[-1]
     for edit in edits:
-        out = edit.edit_start(out, latent, noise)
-    return out
+        edited_clean = edit.clear_clean(edited_clean)
+    for edit in edits:
+        edited_clean = edit.place(edited_clean, clean, "bilinear")
+    levels = []
+    for x, sigma in zip(latents[:-1], sigmas[:-1], strict=True):
+        own = edited = x - clean
+        for edit in edits:
+            edited = edit.clear_noise(edited, own, noise * sigma)
+        for edit in edits:
+            edited = edit.place(edited, own, "nearest")
+        levels.append(edited_clean + edited)
+    return torch.stack([*levels, edited_clean])
 
 
 def check_fit(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int) -> None:

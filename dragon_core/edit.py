@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from .schedule import EditSchedule, ddim_step
+from .schedule import EditSchedule, Window, ddim_step
 from .stochastic import regional_sde_step, travel_back, unit_noise
 
 
@@ -26,19 +27,24 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Hold:
-    """Keeps everything outside the edit on the source's trajectory, which is known exactly at every level.
+    """Puts latents back on a known path after a step.
 
-    region: (M, h, w) in [0, 1], 1 where the edit may act. latents: (T + 1, B, C, h, w), the trajectory on this run's levels.
-    strength: 0 is off; 1 puts the rest back on the trajectory after every step.
+    The guidance branch knows the source at every level, so the picture outside the edit need not drift, and the edited trajectory
+    (the object's part moved along, as in the start latent) can lead the object through the noisy first part of the schedule.
+    path: (T + 1, B, C, h, w), the edited trajectory on this run's levels. outside: (M, h, w) in [0, 1], how strongly it is held
+    after every step. everywhere: the window in which all of it is held.
     """
 
-    region: Tensor
-    latents: Tensor
-    strength: float = 1.0
+    path: Tensor
+    outside: Tensor
+    everywhere: Window = field(default_factory=lambda: Window(0.0, 0.0))
 
-    def __call__(self, x: Tensor, level: int) -> Tensor:
-        free = (1 - self.strength * (1 - self.region)).unsqueeze(1).to(x)
-        return free * x + (1 - free) * self.latents[level].to(x)
+    def __call__(self, x: Tensor, step: int) -> Tensor:
+        """``x`` after ``step``."""
+        steps = len(self.path) - 1
+        weight = torch.ones_like(self.outside) if self.everywhere.contains(step, steps) else self.outside
+        weight = weight.unsqueeze(1).to(x)
+        return (1 - weight) * x + weight * self.path[step + 1].to(x)
 
 
 class Predictor(Protocol):
@@ -79,7 +85,7 @@ def run_edit(
                 x_next = x_next - sigma * p.guidance
                 x0 = x0 - sigma * p.guidance
             if hold is not None:
-                x_next = hold(x_next, i + 1)
+                x_next = hold(x_next, i)
             if draw + 1 < passes:
                 x = travel_back(x_next, p.eps_positive, sigma, sigma_next)
         x = x_next

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -48,3 +49,12 @@ def moved_regions(mask: Tensor, transform: AffineWarp, size: tuple[int, int]) ->
 def grown(mask: Tensor, cells: int) -> Tensor:
     """A mask (M, h, w) made larger by ``cells`` grid cells in every direction."""
     return F.max_pool2d(mask.unsqueeze(1), 2 * cells + 1, stride=1, padding=cells).squeeze(1) if cells > 0 else mask
+
+
+def surroundings(region: Tensor, rest: Tensor, share: float = 0.08) -> Tensor:
+    """The part of ``rest`` (M, h, w) within ``share`` of the grid's longer side around a region; all of ``rest`` where that is empty.
+
+    What fills a gap should look like what is beside it: the mean over all the rest mixes sky into the lawn.
+    """
+    near = grown(region, max(1, round(share * max(region.shape[-2:])))) * rest
+    return torch.where(near.sum((1, 2), keepdim=True) > 1e-6, near, rest)

@@ -29,7 +29,7 @@ from ..dragon_core.features import Features, to_grid
 from ..dragon_core.guidance import GuidanceScale, masked_gradient
 from ..dragon_core.inversion import invert
 from ..dragon_core.regions import grown
-from ..dragon_core.schedule import EditSchedule
+from ..dragon_core.schedule import EditSchedule, Window
 from ..dragon_core.stochastic import unit_noise
 from ..dragon_core.trajectory import Trajectory
 from .links import Branch, Chain
@@ -214,6 +214,7 @@ class Run:
     touched: Tensor | None
     scale: GuidanceScale
     sharing: Sharing | None
+    path: Tensor | None = None
     reference: Reference | None = None
     readings: list[EnergyReading] = field(default_factory=list)
 
@@ -306,15 +307,19 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         )
         try:
             if self.edits and trajectory.index(float(sigmas[0])) == 0:
-                latent_image = self._edit_start(latent_image, float(sigmas[0]), kwargs.get("seed", args[3] if len(args) > 3 else None))
+                seed = kwargs.get("seed", args[3] if len(args) > 3 else None)
+                self.run.path = self._edited_path(seed or 0)
+                latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
         finally:
             self.readings = self.run.readings
             self.run = None
 
-    def _edit_start(self, latent: Tensor, sigma: float, seed: int | None) -> Tensor:
-        noise = unit_noise(latent.shape, seed or 0, step=-1, draw=0).to(latent) * (1 + sigma**2) ** 0.5
-        return composition.start_latent(self.edits, latent, self.inner_model.process_latent_out(noise))
+    def _edited_path(self, seed: int) -> Tensor:
+        """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
+        trajectory = self.branch.trajectory
+        noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
+        return composition.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise)
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
         """The denoised latent for samplers that know nothing of us: guidance is folded in."""
@@ -442,9 +447,10 @@ class GuidedEvaluation:
 class DragonEuler(comfy.samplers.Sampler):
     """The edit loop as a SAMPLER: DDIM with guidance in x0 only, time travel and regional SDE."""
 
-    def __init__(self, schedule: EditSchedule, hold_background: float = 0.0) -> None:
+    def __init__(self, schedule: EditSchedule, hold_background: float = 0.0, hold_object_until: float = 0.0) -> None:
         self.schedule = schedule
         self.hold_background = hold_background
+        self.hold_object_until = hold_object_until
 
     def sample(
         self,
@@ -480,9 +486,9 @@ class DragonEuler(comfy.samplers.Sampler):
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
         region = guider.run.touched if guider.run is not None else None
         hold = None
-        if region is not None and self.hold_background > 0:
-            latents = guider.branch.trajectory.latents[first : first + steps + 1]
-            hold = Hold(grown(region, HOLD_MARGIN), latents, self.hold_background)
+        if guider.run is not None and guider.run.path is not None and (self.hold_background > 0 or self.hold_object_until > 0):
+            outside = self.hold_background * (1 - grown(guider.run.touched, HOLD_MARGIN))
+            hold = Hold(guider.run.path[: steps + 1], outside, Window(0.0, self.hold_object_until))
         x = run_edit(x, sigmas, predict, windows, region, seed or 0, on_step, hold)
         return sampling.inverse_noise_scaling(sigmas[-1], x)
 

@@ -35,6 +35,7 @@ class DragonEulerSampler(io.ComfyNode):
         sde_start: float,
         sde_end: float,
         hold_background: float,
+        hold_object_until: float,
     ) -> io.NodeOutput:
         with named(cls):
             schedule = EditSchedule(
@@ -44,4 +45,4 @@ class DragonEulerSampler(io.ComfyNode):
                 sde_inside=sde_strength,
                 sde_outside=sde_outside,
             )
-        return io.NodeOutput(bridge.DragonEuler(schedule, hold_background))
+        return io.NodeOutput(bridge.DragonEuler(schedule, hold_background, hold_object_until))

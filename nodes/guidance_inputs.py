@@ -89,6 +89,13 @@ def stochastic_inputs() -> list[io.Input]:
                 "Puts everything outside the edit back on the source's trajectory after each step; 0 is off (the paper).",
             )
         ),
+        advanced(
+            _fraction(
+                "hold_object_until",
+                0.5,
+                "Up to here the object follows its own moved trajectory, then it is free to settle in; 0 is off (the paper).",
+            )
+        ),
     ]
 
 

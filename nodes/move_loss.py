@@ -39,8 +39,8 @@ class DragonMoveLoss(io.ComfyNode):
                         options=list(get_args(StartLatent)),
                         default=Move.start,
                         tooltip=(
-                            "Start noise: the object's noise moves along, and its old place gets fresh noise (noise), the noise from "
-                            "under the target (swap), or keeps its own (keep). off leaves the start as it is."
+                            "Start noise: the object's noise moves along, and its old place gets noise from where it goes (swap), fresh "
+                            "noise (noise), or keeps its own (keep). off leaves the start as it is."
                         ),
                     )
                 ),

@@ -63,6 +63,7 @@ class DragonSampler(io.ComfyNode):
         sde_start: float,
         sde_end: float,
         hold_background: float,
+        hold_object_until: float,
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
@@ -77,5 +78,7 @@ class DragonSampler(io.ComfyNode):
             )
             guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
-            samples = bridge.run_sampling(guider, positive, negative, cfg, bridge.DragonEuler(schedule, hold_background), seed, callback)
+            samples = bridge.run_sampling(
+                guider, positive, negative, cfg, bridge.DragonEuler(schedule, hold_background, hold_object_until), seed, callback
+            )
         return io.NodeOutput({"samples": samples})

@@ -34,5 +34,14 @@ class Edit(Protocol):
     def repair_energy(self, generation: Features, reference: Features, own: Regions, combined: Regions) -> Tensor:
         """What mends the vacated place; its gradient acts outside the edit region."""
 
-    def edit_start(self, latent: Tensor, original: Tensor, noise: Tensor) -> Tensor:
-        """The start latent (B, C, h, w) after this edit. ``original`` is the unedited one; ``noise`` has its spread."""
+    # The trajectory is edited like the picture, its clean part and its noise apart: the clean part may be interpolated, noise must
+    # be moved cell by cell to keep its spread. All edits of a chain clear before any places, so that none wipes out another's.
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        """A clean latent (B, C, h, w) with the object's old place filled from its surroundings."""
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        """The noise part (B, C, h, w) of a latent with the object's part replaced. ``fresh``: noise of the same spread."""
+
+    def place(self, latent: Tensor, original: Tensor, mode: str) -> Tensor:
+        """A latent with the object's part of ``original`` at its new place; ``mode`` is "bilinear" or "nearest"."""

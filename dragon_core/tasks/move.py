@@ -17,14 +17,20 @@ from ..energies.edit import edit_energy
 from ..energies.inpaint import inpaint_energy
 from ..errors import DragonError
 from ..features import Features
-from ..regions import Regions, moved_regions, on_grid
+from ..fill import push_pull
+from ..regions import Regions, moved_regions, on_grid, surroundings
 from ..transforms import AffineWarp, warp
 
 log = logging.getLogger(__name__)
 
-#: The start latent: the object's part moves along, and its old place holds fresh noise, the noise from under its target, or
+#: A latent cell belongs to a region that covers this much of it.
+COVERED = 0.4
+#: How far "swap" looks along the shift for noise that was not the object's.
+MAX_HOPS = 8
+
+#: The start latent: the object's part moves along, and its old place holds fresh noise, the noise from where it goes, or
 #: what was there; "off" leaves the start latent alone.
-StartLatent = Literal["noise", "swap", "keep", "off"]
+StartLatent = Literal["swap", "noise", "keep", "off"]
 
 
 @dataclass(frozen=True)
@@ -48,16 +54,16 @@ class Move:
     mask: Tensor
     transform: AffineWarp
     weights: MoveWeights = MoveWeights()
-    start: StartLatent = "noise"
+    start: StartLatent = "swap"
 
     def __post_init__(self) -> None:
         if self.start not in get_args(StartLatent):
             raise DragonError(f"unknown treatment of the start latent: {self.start!r}; use one of {get_args(StartLatent)}")
         check_mask(self.mask)
-        inside, before = _area_inside(self.mask, self.transform), float((self.mask > 0.5).sum())
-        if inside == 0:
+        inside, before = _area_inside(self.mask, self.transform), (self.mask > 0.5).float().sum((1, 2))
+        if (inside == 0).any():
             raise DragonError("the move takes the whole object out of the picture; use a smaller shift")
-        if inside < 0.98 * before * abs(_determinant(self.transform)):
+        if (inside < 0.98 * before * abs(_determinant(self.transform))).any():
             log.warning("part of the moved object leaves the picture and is cropped")
 
     @property
@@ -81,19 +87,39 @@ class Move:
     def repair_energy(self, generation: Features, reference: Features, own: Regions, combined: Regions) -> Tensor:
         vacated = own.source * (1 - combined.target)
         push = contrast_energy(generation, reference, vacated, self.weights.contrast)
-        return push + inpaint_energy(generation, reference, vacated, combined.rest, self.weights.inpaint)
+        fill = surroundings(vacated, combined.rest)
+        return push + inpaint_energy(generation, reference, vacated, fill, self.weights.inpaint)
 
-    def edit_start(self, latent: Tensor, original: Tensor, noise: Tensor) -> Tensor:
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        if self.start in ("keep", "off"):
+            return latent
+        covered = on_grid(self.mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1)
+        return torch.where(covered > 0, push_pull(latent, covered == 0), latent)
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        if self.start in ("keep", "off"):
+            return noise
+        source = on_grid(self.mask, (noise.shape[-2], noise.shape[-1])).unsqueeze(1) > COVERED
+        return torch.where(source, self._from_beyond(original, source, fresh) if self.start == "swap" else fresh, noise)
+
+    def place(self, latent: Tensor, original: Tensor, mode: str) -> Tensor:
         if self.start == "off":
             return latent
-        size = (latent.shape[-2], latent.shape[-1])
         moved = warp(self.mask.unsqueeze(1).float(), self.transform).squeeze(1)
-        source, target = (on_grid(m, size).unsqueeze(1) > 0.4 for m in (self.mask, moved))
-        if self.start == "noise":
-            latent = torch.where(source, noise, latent)
-        elif self.start == "swap":
-            latent = torch.where(source, warp(original, self.transform.inverted(), mode="nearest"), latent)
-        return torch.where(target, warp(original, self.transform, mode="nearest"), latent)
+        target = on_grid(moved, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
+        known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
+        return torch.where(target & known, warp(original, self.transform, mode=mode), latent)
+
+    def _from_beyond(self, original: Tensor, source: Tensor, fallback: Tensor) -> Tensor:
+        """At p, the noise of the first of T(p), T(T(p)), … that lies in the picture and off the object; else the fallback's."""
+        inverse = self.transform.inverted()
+        found, free = fallback, torch.zeros_like(source)
+        values, usable = original, (~source).to(original)
+        for _ in range(MAX_HOPS):
+            values, usable = warp(values, inverse, mode="nearest"), warp(usable, inverse, mode="nearest")
+            fresh = (usable > 0.5) & ~free
+            found, free = torch.where(fresh, values, found), free | fresh
+        return found
 
 
 def check_mask(mask: Tensor) -> None:
@@ -109,8 +135,9 @@ def check_mask(mask: Tensor) -> None:
         raise DragonError("the mask covers the whole picture: paint only over the object that should move")
 
 
-def _area_inside(mask: Tensor, transform: AffineWarp) -> float:
-    return float((warp(mask.unsqueeze(1).float(), transform) > 0.5).sum())
+def _area_inside(mask: Tensor, transform: AffineWarp) -> Tensor:
+    """Pixels of each transformed mask that lie in the picture: (M,)."""
+    return (warp(mask.unsqueeze(1).float(), transform) > 0.5).float().sum((1, 2, 3))
 
 
 def _determinant(transform: AffineWarp) -> float:
