@@ -11,6 +11,7 @@ from torch import Tensor
 from dragon_core import composition
 from dragon_core.errors import DragonError
 from dragon_core.features import Features
+from dragon_core.fill import push_pull
 from dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from dragon_core.transforms import AffineWarp
 
@@ -152,17 +153,22 @@ def latents() -> tuple[Tensor, Tensor]:
     return rand(1, 2, 3, 5, seed=11), rand(1, 2, 3, 5, seed=12)
 
 
+def start_latent(edits: list[Move], latent: Tensor, noise: Tensor) -> Tensor:
+    """The path's noisiest level over an empty picture, at sigma 1: all of it is noise."""
+    return composition.edited_path(edits, torch.stack((latent, torch.zeros_like(latent))), torch.tensor([1.0, 0.0]), noise)[0]
+
+
 def test_start_latent_of_moves_apart_from_each_other() -> None:
     """Down from the top left, up from the bottom right; both vacated cells noise, both objects at their places."""
     moves = [
-        Move(block_mask(range(1), range(1), 8), AffineWarp(SIZE, shift=(0, 16))),
-        Move(block_mask(range(2, 3), range(4, 5), 8), AffineWarp(SIZE, shift=(0, -16))),
+        Move(block_mask(range(1), range(1), 8), AffineWarp(SIZE, shift=(0, 16)), start="noise"),
+        Move(block_mask(range(2, 3), range(4, 5), 8), AffineWarp(SIZE, shift=(0, -16)), start="noise"),
     ]
     latent, noise = latents()
     expected = latent.clone()
     expected[:, :, 2, 0], expected[:, :, 0, 4] = latent[:, :, 0, 0], latent[:, :, 2, 4]
     expected[:, :, 0, 0], expected[:, :, 2, 4] = noise[:, :, 0, 0], noise[:, :, 2, 4]
-    assert torch.equal(composition.start_latent(moves, latent, noise), expected)
+    assert torch.equal(start_latent(moves, latent, noise), expected)
 
 
 @pytest.mark.parametrize("how", ["noise", "swap", "keep"])
@@ -173,37 +179,31 @@ def test_start_latent_of_two_objects_that_change_places(how: StartLatent) -> Non
     latent, noise = latents()
     expected = latent.clone()
     expected[:, :, 1, 0], expected[:, :, 1, 3] = latent[:, :, 1, 3], latent[:, :, 1, 0]
-    assert torch.equal(composition.start_latent(moves, latent, noise), expected)
-    assert torch.equal(composition.start_latent(moves[::-1], latent, noise), expected)
+    assert torch.equal(start_latent(moves, latent, noise), expected)
+    assert torch.equal(start_latent(moves[::-1], latent, noise), expected)
 
 
 def test_start_latent_of_no_edits_is_the_latent() -> None:
     latent, noise = latents()
-    assert torch.equal(composition.start_latent([], latent, noise), latent)
-
-
-def test_start_latent_passes_smoothness_on() -> None:
-    """Half a cell right: between cells when smooth, one of the two cells when not."""
-    move = [Move(block_mask(range(1, 2), range(1, 2), 8), AffineWarp(SIZE, shift=(4, 0)))]
-    latent, noise = latents()
-    smooth, sharp = (composition.start_latent(move, latent, noise, smooth) for smooth in (True, False))
-    torch.testing.assert_close(smooth[:, :, 1, 2], (latent[:, :, 1, 1] + latent[:, :, 1, 2]) / 2)
-    assert set(sharp.flatten().tolist()) <= set(latent.flatten().tolist()) | set(noise.flatten().tolist())
+    assert torch.equal(start_latent([], latent, noise), latent)
 
 
 def test_edited_path_moves_every_level() -> None:
-    """By whole cells: the object's cells of each level lie at the target; its old place keeps the clean picture, under fresh noise
+    """By whole cells: the object's cells of each level lie at the target; its old place is filled from around, under fresh noise
     of the level's strength; all else is the trajectory.
     """
-    moves = [Move(block_mask(range(1, 2), range(1, 2), 8), AffineWarp(SIZE, shift=(16, 8)))]
+    moves = [Move(block_mask(range(1, 2), range(1, 2), 8), AffineWarp(SIZE, shift=(16, 8)), start="noise")]
     sigmas = torch.tensor([5.0, 2.0, 0.5, 0.0], dtype=torch.float64)
     path, noise = rand(4, 2, 3, 3, 5, seed=13), rand(2, 3, 3, 5, seed=14)
     got = composition.edited_path(moves, path, sigmas, noise)
     assert got.shape == path.shape
+    known = torch.ones(1, 1, 3, 5, dtype=torch.float64)
+    known[..., 1, 1] = 0
+    filled = push_pull(path[-1], known)[:, :, 1, 1]
     for k, sigma in enumerate(sigmas.tolist()):
         expected = path[k].clone()
         expected[:, :, 2, 3] = path[k][:, :, 1, 1]
-        expected[:, :, 1, 1] = path[-1][:, :, 1, 1] + sigma * noise[:, :, 1, 1]
+        expected[:, :, 1, 1] = filled + sigma * noise[:, :, 1, 1]
         torch.testing.assert_close(got[k], expected)
 
 

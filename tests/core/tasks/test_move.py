@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dragon_core.errors import DragonError
 from dragon_core.features import Features
+from dragon_core.fill import push_pull
 from dragon_core.regions import Regions
 from dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from dragon_core.transforms import AffineWarp
@@ -107,11 +108,15 @@ def test_an_unmoved_object_vacates_nothing() -> None:
     assert move.repair_energy(features(5), features(6), own, own).abs().max() < 1e-4
 
 
-# Start latent
+# Edited latents: the noise part, then the clean part
 
 
-def start_of(move: Move, original: Tensor, noise: Tensor, smooth: bool = False) -> Tensor:
-    return move.place_start(move.clear_start(original, original, noise, smooth), original, smooth)
+def noise_of(move: Move, original: Tensor, fresh: Tensor) -> Tensor:
+    return move.place(move.clear_noise(original, original, fresh), original, "nearest")
+
+
+def clean_of(move: Move, clean: Tensor) -> Tensor:
+    return move.place(move.clear_clean(clean), clean, "bilinear")
 
 
 def start_by_hand(mask: Tensor, dx: int, dy: int, how: str, original: Tensor, noise: Tensor) -> list[list[float]]:
@@ -147,7 +152,7 @@ def test_start_latent_cell_by_cell(how: StartLatent, dx: int, dy: int) -> None:
     mask = block(10, 19, 8, 21)
     original, noise = rand(2, 3, *LATENT, seed=1), rand(2, 3, *LATENT, seed=2)
     before = original.clone()
-    got = start_of(Move(mask, shift(dx, dy), start=how), original, noise)
+    got = noise_of(Move(mask, shift(dx, dy), start=how), original, noise)
     for b in range(2):
         for c in range(3):
             assert got[b, c].tolist() == start_by_hand(mask, dx, dy, how, original[b, c], noise[b, c])
@@ -157,14 +162,15 @@ def test_start_latent_cell_by_cell(how: StartLatent, dx: int, dy: int) -> None:
 def test_start_latent_off_is_the_latent_itself() -> None:
     latent, other = rand(1, 2, *LATENT, seed=3), rand(1, 2, *LATENT, seed=4)
     move = Move(block(8, 16, 8, 24), shift(8, 4), start="off")
-    assert move.clear_start(latent, other, other) is latent and move.place_start(latent, other) is latent
+    assert move.clear_noise(latent, other, other) is latent and move.clear_clean(latent) is latent
+    assert move.place(latent, other, "nearest") is latent
 
 
 def test_a_cell_joins_the_edit_from_two_fifths_on() -> None:
     """Three of eight pixel columns are too few, four are enough."""
     original, noise = rand(1, 1, *LATENT, seed=5), rand(1, 1, *LATENT, seed=6)
     for columns, joined in ((3, False), (4, True)):
-        got = start_of(Move(block(8, 16, 8, 16 + columns), shift(0, 8), start="noise"), original, noise)
+        got = noise_of(Move(block(8, 16, 8, 16 + columns), shift(0, 8), start="noise"), original, noise)
         assert (float(got[0, 0, 1, 2]) == float(noise[0, 0, 1, 2])) is joined
 
 
@@ -186,7 +192,7 @@ def test_no_cell_of_the_start_is_left_without_noise(name: str, how: StartLatent)
     """
     mask, dx, dy = EDGES[name]
     original, noise = rand(1, 1, *LATENT, seed=7), rand(1, 1, *LATENT, seed=8)
-    got = start_of(Move(mask, shift(dx, dy), start=how), original, noise)
+    got = noise_of(Move(mask, shift(dx, dy), start=how), original, noise)
     allowed = set(original.flatten().tolist()) | set(noise.flatten().tolist())
     empty = [(i, j) for i in range(4) for j in range(6) if float(got[0, 0, i, j]) not in allowed]
     assert empty == []
@@ -198,21 +204,42 @@ def test_an_even_picture_stays_even_when_moved_between_cells(name: str, how: Sta
     """Interpolated, as the clean part is: the emptiness outside the frame may not bleed in."""
     mask, dx, dy = EDGES[name]
     even = torch.full((1, 1, *LATENT), 3.0)
-    got = start_of(Move(mask, shift(dx, dy), start=how), even, even, smooth=True)
+    got = clean_of(Move(mask, shift(dx, dy), start=how), even)
     assert (got[0, 0] - even[0, 0]).abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("how", ["noise", "keep"])
-def test_smooth_start_moves_by_half_a_cell(how: StartLatent) -> None:
+@pytest.mark.parametrize("how", ["swap", "noise", "keep"])
+def test_clean_part_moves_by_half_a_cell(how: StartLatent) -> None:
     """Cells 2 and 3 of row 1 move 4 pixels right: each covered cell gets the mean of itself and its left neighbour."""
-    original, noise = rand(1, 1, *LATENT, seed=9), rand(1, 1, *LATENT, seed=10)
-    got = start_of(Move(block(8, 16, 16, 32), shift(4, 0), start=how), original, noise, smooth=True)
-    row = original[0, 0, 1].tolist()
+    clean = rand(1, 1, *LATENT, seed=9)
+    got = clean_of(Move(block(8, 16, 16, 32), shift(4, 0), start=how), clean)
+    row = clean[0, 0, 1].tolist()
     for j in (2, 3, 4):
         assert float(got[0, 0, 1, j]) == pytest.approx((row[j - 1] + row[j]) / 2)
     untouched = got.clone()
-    untouched[:, :, 1, 2:5] = original[:, :, 1, 2:5]
-    assert torch.equal(untouched, original)
+    untouched[:, :, 1, 2:5] = clean[:, :, 1, 2:5]
+    assert torch.equal(untouched, clean)
+
+
+@pytest.mark.parametrize("how", ["swap", "noise"])
+def test_every_cell_the_object_touches_is_filled_from_those_it_does_not(how: StartLatent) -> None:
+    """Also cells too little covered to move: a rim of the object would be left. What the object was does not show."""
+    move = Move(block(6, 18, 8, 17), shift(24, 0), start=how)
+    touched = {(i, j) for i in (0, 1, 2) for j in (1, 2)}
+    known = torch.tensor([[[[float((i, j) not in touched) for j in range(6)] for i in range(4)]]], dtype=torch.float64)
+    clean = rand(1, 2, *LATENT, seed=11)
+    got = move.clear_clean(clean)
+    torch.testing.assert_close(got, push_pull(clean, known))
+    assert torch.equal(got[known.expand_as(got) > 0], clean[known.expand_as(got) > 0])
+    other = torch.where(known > 0, clean, 50 + clean)
+    torch.testing.assert_close(move.clear_clean(other), got)
+
+
+def test_a_faint_tone_all_over_the_mask_does_not_wipe_the_picture() -> None:
+    """A mask from a blur or a JPEG is seldom exactly black: 1/255 everywhere is no object."""
+    clean = rand(1, 2, *LATENT, seed=12)
+    got = Move(block(8, 16, 8, 24).clamp(min=1 / 255), shift(24, 0)).clear_clean(clean)
+    torch.testing.assert_close(got[:, :, 3], clean[:, :, 3])
 
 
 def test_an_edit_for_more_rows_repeats_its_masks() -> None:
@@ -306,8 +333,9 @@ def test_negative_weight(name: str) -> None:
 
 
 def test_unknown_start_latent() -> None:
-    with pytest.raises(DragonError, match=r"'swop'.*'noise', 'swap', 'keep', 'off'"):
+    with pytest.raises(DragonError, match="'swop'") as caught:
         Move(block(8, 16, 8, 24), shift(8, 0), start="swop")  # type: ignore[arg-type]
+    assert all(repr(known) in str(caught.value) for known in get_args(StartLatent))
 
 
 def test_soft_mask_is_taken() -> None:
