@@ -31,5 +31,7 @@ class Sharing:
 
 def merge_tokens(own: Tensor, reference: Tensor, mode: MergeMode) -> Tensor:
     """Tokens the keys and values are made from. own: (N·B, L, C); reference: (B, L, C), repeated for each of N rows."""
+    if own.shape[0] % reference.shape[0]:
+        raise DragonError(f"a batch of {own.shape[0]} rows cannot share the tokens of {reference.shape[0]} reference pictures")
     shared = reference.to(own).repeat(own.shape[0] // reference.shape[0], 1, 1)
     return shared if mode == "replace" else torch.cat((own, shared), dim=1)

@@ -47,7 +47,10 @@ class GuidanceScale:
             return gradient * (self.strength * 1000 * PAPER_KAPPA)
         if self.eta is None:
             size = rms(gradient, region)
-            self.eta = torch.where(size > 0, self.strength * rms(eps, region) / size.clamp(min=1e-30), torch.zeros_like(size))
+            eta = torch.where(size > 0, self.strength * rms(eps, region) / size.clamp(min=1e-30), torch.zeros_like(size))
+            if bool((size == 0).any()):  # nothing to calibrate on yet
+                return gradient * eta
+            self.eta = eta
         return gradient * self.eta
 
 

@@ -36,7 +36,7 @@ def either(a: Tensor, b: Tensor) -> Tensor:
 
 
 def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """A mask (M, H, W) averaged onto a grid (h, w): soft at edges, exact in area."""
+    """A mask (M, H, W) averaged onto a grid (h, w): soft at edges, and exact in area where the grid divides the picture."""
     return F.interpolate(mask.unsqueeze(1).float(), size=size, mode="area").squeeze(1)
 
 

@@ -23,6 +23,8 @@ class Window:
     def __post_init__(self) -> None:
         if not 0.0 <= self.start <= 1.0 or not 0.0 <= self.end <= 1.0:
             raise DragonError(f"a window must lie within 0 and 1, got {self.start} to {self.end}")
+        if self.start > self.end:
+            raise DragonError(f"a window starts after it ends: {self.start} to {self.end}; swap the two values")
 
     def contains(self, step: int, steps: int) -> bool:
         return round(self.start * steps) <= step < round(self.end * steps)

@@ -13,5 +13,5 @@ from .form import attraction
 
 
 def edit_energy(generation: Features, reference: Features, target: Tensor, transform: AffineWarp, weight: float) -> Tensor:
-    brought = tuple(warp(f, transform) for f in reference)
+    brought = tuple(warp(f, transform, beyond="border") for f in reference)
     return attraction(weight, masked_mean(similarity_map(generation, brought), target))
