@@ -16,9 +16,10 @@ def push_pull(image: Tensor, known: Tensor) -> Tensor:
     if min(image.shape[-2:]) == 1 or bool((weight > 0).all()):
         total = weight.sum((2, 3), keepdim=True)
         mean = (image * weight).sum((2, 3), keepdim=True) / total.clamp(min=1e-6)
-        return torch.where(weight > 0, image, mean.expand_as(image)) if bool((total > 0).all()) else image
+        return torch.where((weight > 0) | (total == 0), image, mean)
     coarse_weight = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
     coarse = F.avg_pool2d(image * weight, 2, ceil_mode=True, count_include_pad=False) / coarse_weight.clamp(min=1e-6)
     filled = push_pull(coarse, (coarse_weight > 0).to(image))
     stand_in = F.interpolate(filled, size=image.shape[-2:], mode="bilinear", align_corners=False)
-    return weight * image + (1 - weight) * stand_in
+    nothing_known = weight.sum((1, 2, 3), keepdim=True) == 0
+    return torch.where((weight > 0) | nothing_known, image, stand_in)

@@ -43,10 +43,11 @@ class AffineWarp:
         return replace(self, matrix=((a, b), (c, d)), shift=(float(back[0]), float(back[1])))
 
 
-def warp(image: Tensor, transform: AffineWarp, mode: str = "bilinear") -> Tensor:
-    """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's picture; zero outside the frame.
+def warp(image: Tensor, transform: AffineWarp, mode: str = "bilinear", beyond: str = "zeros") -> Tensor:
+    """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's picture.
 
-    ``mode`` is "bilinear", or "nearest" where values must not be mixed (noise keeps its variance).
+    ``mode`` is "bilinear", or "nearest" where values must not be mixed (noise keeps its variance). ``beyond`` the frame are
+    "zeros", or the values at its "border".
     """
     h, w = image.shape[-2:]
     height, width = transform.image_size
@@ -55,4 +56,4 @@ def warp(image: Tensor, transform: AffineWarp, mode: str = "bilinear") -> Tensor
     points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
     source = transform.inverse(points) / points.new_tensor([width, height]) * 2 - 1
     grid = source.to(image.dtype).expand(image.shape[0], h, w, 2)
-    return F.grid_sample(image, grid, mode=mode, padding_mode="zeros", align_corners=False)
+    return F.grid_sample(image, grid, mode=mode, padding_mode=beyond, align_corners=False)

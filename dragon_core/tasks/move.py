@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 #: A latent cell belongs to a region that covers this much of it.
 COVERED = 0.4
+#: Mask values up to this are the grey of a blur or a JPEG, not the object's.
+FAINT = 0.1
 #: How far "swap" looks along the shift for noise that was not the object's.
 MAX_HOPS = 8
 
@@ -60,6 +62,8 @@ class Move:
         if self.start not in get_args(StartLatent):
             raise DragonError(f"unknown treatment of the start latent: {self.start!r}; use one of {get_args(StartLatent)}")
         check_mask(self.mask)
+        if tuple(self.transform.image_size) != self.image_size:
+            raise DragonError(f"the transform is for a picture of {self.transform.image_size}, the mask of {self.image_size}")
         inside, before = _area_inside(self.mask, self.transform), (self.mask > 0.5).float().sum((1, 2))
         if (inside == 0).any():
             raise DragonError("the move takes the whole object out of the picture; use a smaller shift")
@@ -93,8 +97,9 @@ class Move:
     def clear_clean(self, latent: Tensor) -> Tensor:
         if self.start in ("keep", "off"):
             return latent
-        covered = on_grid(self.mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1)
-        return torch.where(covered > 0, push_pull(latent, covered == 0), latent)
+        painted = (self.mask > FAINT).float()
+        touched = on_grid(painted, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > 0
+        return torch.where(touched, push_pull(latent, ~touched), latent)
 
     def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         if self.start in ("keep", "off"):
@@ -108,7 +113,7 @@ class Move:
         moved = warp(self.mask.unsqueeze(1).float(), self.transform).squeeze(1)
         target = on_grid(moved, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
         known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
-        return torch.where(target & known, warp(original, self.transform, mode=mode), latent)
+        return torch.where(target & known, warp(original, self.transform, mode=mode, beyond="border"), latent)
 
     def _from_beyond(self, original: Tensor, source: Tensor, fallback: Tensor) -> Tensor:
         """At p, the noise of the first of T(p), T(T(p)), … that lies in the picture and off the object; else the fallback's."""
@@ -128,6 +133,8 @@ def check_mask(mask: Tensor) -> None:
         raise DragonError(f"the mask must have shape (masks, height, width), got {tuple(mask.shape)}")
     if not torch.isfinite(mask).all():
         raise DragonError("the mask has values that are not numbers (NaN or infinite)")
+    if float(mask.min()) < -0.01 or float(mask.max()) > 1.01:
+        raise DragonError("the mask has values outside 0 and 1: use a MASK, not an image scaled to 0–255")
     covered = (mask > 0.5).float().mean((1, 2))
     if (covered == 0).any():
         raise DragonError("the mask is empty: paint over the object that should move")
