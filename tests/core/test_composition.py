@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -228,6 +229,79 @@ def test_edited_path_of_an_edit_that_leaves_the_start_alone_is_the_trajectory() 
     path = rand(3, 1, 2, 3, 5, seed=18)
     got = composition.edited_path(moves, path, torch.tensor([5.0, 2.0, 0.0], dtype=torch.float64), rand(1, 2, 3, 5, seed=19))
     torch.testing.assert_close(got, path)
+
+
+@pytest.mark.parametrize("how", ["noise", "swap"])
+def test_edited_path_of_two_that_change_places_has_both_at_every_level(how: StartLatent) -> None:
+    """What the second one clears is not what the first has just put there: clean part and noise, from the first level to the last."""
+    left, right = block_mask(range(1, 2), range(1), 8), block_mask(range(1, 2), range(3, 4), 8)
+    moves = [Move(left, AffineWarp(SIZE, shift=(24, 0)), start=how), Move(right, AffineWarp(SIZE, shift=(-24, 0)), start=how)]
+    sigmas = torch.tensor([5.0, 2.0, 0.0], dtype=torch.float64)
+    path, noise = rand(3, 1, 2, 3, 5, seed=20), rand(1, 2, 3, 5, seed=21)
+    expected = path.clone()
+    expected[..., 1, 0], expected[..., 1, 3] = path[..., 1, 3], path[..., 1, 0]
+    torch.testing.assert_close(composition.edited_path(moves, path, sigmas, noise), expected)
+    torch.testing.assert_close(composition.edited_path(moves[::-1], path, sigmas, noise), expected)
+
+
+@pytest.mark.parametrize("how", ["noise", "swap"])
+def test_edited_path_of_two_in_a_row_has_both_at_every_level(how: StartLatent) -> None:
+    """The first goes where the second was, and the second on: only the first one's old place is filled, whatever was in it."""
+    first, second = block_mask(range(1, 2), range(1), 8), block_mask(range(1, 2), range(2, 3), 8)
+    moves = [Move(mask, AffineWarp(SIZE, shift=(16, 0)), start=how) for mask in (first, second)]
+    sigmas = torch.tensor([3.0, 0.0], dtype=torch.float64)
+    path, noise = rand(2, 1, 2, 3, 5, seed=22), rand(1, 2, 3, 5, seed=23)
+    for chain in (moves, moves[::-1]):
+        got = composition.edited_path(chain, path, sigmas, noise)
+        torch.testing.assert_close(got[..., 1, 2], path[..., 1, 0])
+        torch.testing.assert_close(got[..., 1, 4], path[..., 1, 2])
+        still = [(i, j) for i in range(3) for j in range(5) if (i, j) not in ((1, 0), (1, 2), (1, 4))]
+        for i, j in still:
+            torch.testing.assert_close(got[..., i, j], path[..., i, j])
+    other = path.clone()
+    other[..., 1, 0] += 50
+    changed = composition.edited_path(moves, other, sigmas, noise)
+    torch.testing.assert_close(changed[-1][..., 1, 0], composition.edited_path(moves, path, sigmas, noise)[-1][..., 1, 0])
+
+
+@pytest.mark.parametrize("how", get_args(StartLatent))
+def test_edited_path_of_an_enlarged_and_turned_object_is_whole_at_the_frame(how: StartLatent) -> None:
+    """Cells whose origin lies beyond the frame stay: a picture of one tone under noise of one size stays that, to the edge."""
+    turn = math.pi / 4
+    matrix = ((1.5 * math.cos(turn), -1.5 * math.sin(turn)), (1.5 * math.sin(turn), 1.5 * math.cos(turn)))
+    move = Move(block_mask(range(3), range(4), 8), AffineWarp(SIZE, matrix=matrix, centre=(4.0, 20.0)), start=how)
+    sigmas = torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64)
+    signs = rand(1, 2, 3, 5, seed=24).sign()
+    path = torch.stack([2 + sigma * signs for sigma in sigmas.tolist()])
+    got = composition.edited_path([move], path, sigmas, rand(1, 2, 3, 5, seed=25).sign())
+    for k, sigma in enumerate(sigmas.tolist()):
+        torch.testing.assert_close((got[k] - 2).abs(), torch.full_like(got[k], sigma))
+
+
+@pytest.mark.parametrize("how", get_args(StartLatent))
+def test_edited_path_by_loops(how: StartLatent) -> None:
+    """A shift by whole cells, with old and new place overlapping, partly out of the frame, two pictures with a mask each."""
+    cells: list[Cells] = [{(0, 2), (0, 3), (1, 2), (1, 3)}, {(1, 1), (1, 2), (2, 1), (2, 2)}]
+    masks = torch.cat((block_mask(range(2), range(2, 4), 8), block_mask(range(1, 3), range(1, 3), 8)))
+    sigmas = torch.tensor([4.0, 1.5, 0.0], dtype=torch.float64)
+    path, noise = rand(3, 2, 2, 3, 5, seed=26), rand(2, 2, 3, 5, seed=27)
+    got = composition.edited_path([Move(masks, AffineWarp(SIZE, shift=(16, 8)), start=how)], path, sigmas, noise)
+    for b, own in enumerate(cells):
+        known = torch.tensor([[[[float((i, j) not in own) for j in range(5)] for i in range(3)]]], dtype=torch.float64)
+        filled = push_pull(path[-1, b : b + 1], known)[0]
+        for k, sigma in enumerate(sigmas.tolist()):
+            for i in range(3):
+                for j in range(5):
+                    expected = path[k, b, :, i, j]
+                    if how != "off" and (i - 1, j - 2) in own:
+                        expected = path[k, b, :, i - 1, j - 2]
+                    elif how in ("noise", "swap") and (i, j) in own:
+                        on_top = sigma * noise[b, :, i, j]
+                        beyond = [(i + n, j + 2 * n) for n in range(1, 9) if i + n < 3 and j + 2 * n < 5 and (i + n, j + 2 * n) not in own]
+                        if how == "swap" and beyond:
+                            on_top = path[k, b, :, beyond[0][0], beyond[0][1]] - path[-1, b, :, beyond[0][0], beyond[0][1]]
+                        expected = filled[:, i, j] + on_top
+                    torch.testing.assert_close(got[k, b, :, i, j], expected)
 
 
 # Fit
