@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from .schedule import EditSchedule, Window, ddim_step
@@ -39,11 +38,13 @@ class Hold:
     outside: Tensor
     everywhere: Window = field(default_factory=lambda: Window(0.0, 0.0))
 
+    def complete(self, step: int) -> bool:
+        """Whether all of the picture is held after ``step``, so that the model need not be asked."""
+        return self.everywhere.contains(step, len(self.path) - 1)
+
     def __call__(self, x: Tensor, step: int) -> Tensor:
         """``x`` after ``step``."""
-        steps = len(self.path) - 1
-        weight = torch.ones_like(self.outside) if self.everywhere.contains(step, steps) else self.outside
-        weight = weight.unsqueeze(1).to(x)
+        weight = self.outside.unsqueeze(1).to(x)
         return (1 - weight) * x + weight * self.path[step + 1].to(x)
 
 
@@ -71,6 +72,11 @@ def run_edit(
     steps = len(sigmas) - 1
     for i in range(steps):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
+        if hold is not None and hold.complete(i):
+            x = hold.path[i + 1].to(x)
+            if on_step is not None:
+                on_step(i, hold.path[-1].to(x), x)
+            continue
         passes = schedule.passes(i, steps)
         for draw in range(passes):
             p = predict(x, i, sigma, schedule.guided(i, steps))
