@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """Which parts of Dragon are on."""
+    """Which parts of Dragon are on. ``lead``: the moved trajectory leads the object (``hold_object_until``), which the paper has not."""
 
     guidance: bool = True
     attention: bool = True
+    lead: bool = True
     settings: Settings = field(default_factory=Settings)
 
 
@@ -66,6 +67,8 @@ def _edit(case: Case, host: Host, parts: Parts) -> Picture:
         model = host.run("DragonCrossAttnPatch", merge, model=model, branch=branch)[0]
     if not parts.guidance:
         settings = Settings({"DragonSampler.energy_scale": 0.0}).over(settings)
+    if not parts.lead:
+        settings = Settings({"DragonSampler.hold_object_until": 0.0}).over(settings)
     links = {"model": model, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
     latent = host.run("DragonSampler", settings, **links)[0]
     return host.decode(latent)
@@ -88,11 +91,13 @@ PIXEL_METHODS: dict[str, Callable[[Case], Picture]] = {"no_edit": no_edit, "copy
 
 MODEL_METHODS: dict[str, Callable[[Case, Host, Settings], Picture]] = {
     "ceiling": ceiling,
-    "start_latent_only": _without(guidance=False, attention=False),
-    "guidance_only": _without(attention=False),
-    "attention_only": _without(guidance=False),
+    "start_latent_only": _without(guidance=False, attention=False, lead=False),
+    "guidance_only": _without(attention=False, lead=False),
+    "attention_only": _without(guidance=False, lead=False),
+    "paper": _without(lead=False),
+    "lead_only": _without(guidance=False),
     "dragon": edit,
 }
 
-NAMES = ("no_edit", "ceiling", "copy_paste", "start_latent_only", "guidance_only", "attention_only", "dragon")
+NAMES = ("no_edit", "ceiling", "copy_paste", "start_latent_only", "guidance_only", "attention_only", "paper", "lead_only", "dragon")
 """All methods, in the order of the table."""
