@@ -201,9 +201,7 @@ def test_noise_stays_inside_the_region() -> None:
 
 def test_strength_outside_is_of_its_own() -> None:
     levels = sigmas(10)
-    noisy, still = (
-        run_edit(start(), levels, Model(), schedule, half(), seed=1) for schedule in (stochastic(0.0, 0.5), unguided())
-    )
+    noisy, still = (run_edit(start(), levels, Model(), schedule, half(), seed=1) for schedule in (stochastic(0.0, 0.5), unguided()))
     torch.testing.assert_close(noisy[..., 2:], still[..., 2:], rtol=0, atol=1e-5)
     assert float((noisy - still)[..., :2].abs().min()) > 1e-4
 
@@ -343,3 +341,34 @@ def test_all_of_it_is_held_in_its_window(steps: int) -> None:
     hold = Hold(known, torch.zeros(1, 4, 5), Window(0.0, 0.3))
     run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), hold)
     assert [i for i in range(steps) if torch.equal(seen[i], known[i + 1])] == list(range(round(0.3 * steps)))
+
+
+def test_where_all_of_it_is_held_the_model_is_not_asked() -> None:
+    """Steps 0 to 2 of 8: the path's latent, with its clean one as the estimate; from step 3 on as a run that starts there."""
+    levels, known, outside = sigmas(8), path(8), half()
+    asked, seen, estimates = [], [], []
+
+    def predict(x: Tensor, step: int, sigma: Tensor, guided: bool) -> Prediction:
+        asked.append(step)
+        return Model(pull=0.2)(x, step, sigma, guided)
+
+    def on_step(step: int, x0: Tensor, x: Tensor) -> None:
+        seen.append(x)
+        estimates.append(x0)
+
+    schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.0, 0.5), travel_passes=2)
+    got = run_edit(start(), levels, predict, schedule, None, 0, on_step, Hold(known, outside, Window(0.0, 3 / 8)))
+    assert asked == [3, 3, 4, 5, 6, 7]
+    assert len(seen) == 8
+    for i in range(3):
+        assert torch.equal(seen[i], known[i + 1]) and torch.equal(estimates[i], known[-1])
+    x, model = known[3], Model(pull=0.2)
+    for i in range(3, 8):
+        for n in range(2 if i == 3 else 1):
+            eps = model.eps(x, levels[i])
+            after = x - levels[i] * eps + levels[i + 1] * eps - levels[i] * model.guidance(x)
+            after = (1 - outside.unsqueeze(1)) * after + outside.unsqueeze(1) * known[i + 1]
+            if n == 0 and i == 3:
+                x = after + (levels[i] - levels[i + 1]) * eps
+        x = after
+    torch.testing.assert_close(got, x, rtol=1e-3, atol=1e-3)
