@@ -13,15 +13,10 @@ from .invert import DragonInvert
 from .mini_model import DragonMiniModel
 from .move_loss import DragonMoveLoss
 from .sampler import DragonSampler
-from .samples import offer_samples
 
 
 class DragonExtension(ComfyExtension):
     """What ComfyUI's loader asks for the nodes."""
-
-    @override
-    async def on_load(self) -> None:
-        offer_samples()
 
     @override
     async def get_node_list(self) -> list[type[io.ComfyNode]]:

@@ -486,9 +486,10 @@ class DragonEuler(comfy.samplers.Sampler):
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
         region = guider.run.touched if guider.run is not None else None
         hold = None
-        if guider.run is not None and guider.run.path is not None and (self.hold_background > 0 or self.hold_object_until > 0):
+        if guider.run is not None and guider.run.path is not None and guider.run.touched is not None:
+            lead = self.hold_object_until if all(edit.leads for edit in guider.edits) else 0.0
             outside = self.hold_background * (1 - grown(guider.run.touched, HOLD_MARGIN))
-            hold = Hold(guider.run.path[: steps + 1], outside, Window(0.0, self.hold_object_until))
+            hold = Hold(guider.run.path[: steps + 1], outside, Window(0.0, lead))
         x = run_edit(x, sigmas, predict, windows, region, seed or 0, on_step, hold)
         return sampling.inverse_noise_scaling(sigmas[-1], x)
 

@@ -22,6 +22,10 @@ class Edit(Protocol):
     def content_weight(self) -> float:
         """How strongly everything outside the edit is held. Of combined edits the largest counts."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether the edit changes the trajectory, so that the edited trajectory can lead the object."""
+
     def on(self, device: torch.device, repeats: int) -> Edit:
         """This edit with its tensors on ``device``, each picture's mask repeated for ``repeats`` rows of a batch."""
 

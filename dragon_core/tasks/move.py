@@ -78,6 +78,10 @@ class Move:
     def content_weight(self) -> float:
         return self.weights.content
 
+    @property
+    def leads(self) -> bool:
+        return self.start != "off"
+
     def on(self, device: torch.device, repeats: int) -> Move:
         mask = self.mask if self.mask.shape[0] == 1 or repeats == 1 else self.mask.repeat(repeats, 1, 1)
         return self if mask is self.mask and mask.device == device else replace(self, mask=mask.to(device))
