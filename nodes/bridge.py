@@ -56,7 +56,7 @@ def require_supported(model: comfy.model_patcher.ModelPatcher) -> None:
     """Raise unless the model is a plain image UNet with noise or v-prediction."""
     unet = getattr(model.model, "diffusion_model", None)
     hint = "use a Stable Diffusion 1.x, 2.x or SDXL checkpoint, or DragonMiniModel"
-    if type(unet) is not openaimodel.UNetModel or getattr(unet, "default_num_video_frames", None) is not None:
+    if unet is None or type(unet) is not openaimodel.UNetModel or getattr(unet, "default_num_video_frames", None) is not None:
         raise DragonError(f"{family(model)} models are not supported yet (only UNets are): {hint}")
     if model.model.model_type not in (comfy.model_base.ModelType.EPS, comfy.model_base.ModelType.V_PREDICTION):
         raise DragonError(f"{family(model)} predicts {model.model.model_type.name}, which is not supported yet: {hint}")
@@ -210,8 +210,8 @@ class Run:
 
     blocks: tuple[int, ...]
     latents: Tensor
-    edit_mask: Tensor | None
-    touched: Tensor | None
+    edit_mask: Tensor
+    touched: Tensor
     scale: GuidanceScale
     sharing: Sharing | None
     path: Tensor | None = None
@@ -236,6 +236,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
 
     ``edits`` may be empty and ``strength`` 0: what is left then is ComfyUI's own prediction, untouched.
     """
+
+    original_conds: dict[str, Any]
 
     def __init__(
         self,
@@ -300,8 +302,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.run = Run(
             blocks=tap_blocks(self.inner_model.diffusion_model, self.branch.taps),
             latents=trajectory.latents,
-            edit_mask=composition.edit_mask(self.edits, grid).to(device) if self.edits else None,
-            touched=composition.touched_mask(self.edits, grid).to(device) if self.edits else None,
+            edit_mask=composition.edit_mask(self.edits, grid).to(device) if self.edits else torch.zeros(1, *grid, device=device),
+            touched=composition.touched_mask(self.edits, grid).to(device) if self.edits else torch.zeros(1, *grid, device=device),
             scale=GuidanceScale(self.strength, self.paper_scale),
             sharing=self.model_options.get("transformer_options", {}).get(SHARING),
         )
@@ -331,7 +333,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
 
     def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
         """One step's prediction, evaluating no more rows than it needs."""
-        run = self._running()
+        run = self.running()
         steps = self.branch.trajectory.steps
         guided = guided and self.strength > 0
         share = run.sharing is not None and run.sharing.window.contains(step, steps)
@@ -358,14 +360,14 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         run.readings.append(split.reading(step, guidance, eps))
         return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
 
-    def _running(self) -> Run:
+    def running(self) -> Run:
         if self.run is None:
             raise DragonError("the guider was asked for a prediction outside of sampling")
         return self.run
 
     def _reference(self, step: int, timestep: Tensor, options: Options) -> Reference:
         """Features and tokens of the source at this step, from one evaluation; kept for repeats of the same step."""
-        run = self._running()
+        run = self.running()
         if run.reference is None or run.reference.step != step:
             x = run.latents[step].to(timestep.device, torch.float32)
             x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
@@ -470,6 +472,7 @@ class DragonEuler(comfy.samplers.Sampler):
                 "DragonEulerSampler: noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself"
             )
         guider, steps = model_wrap, len(sigmas) - 1
+        run = guider.running()
         sampling = guider.inner_model.model_sampling
         x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))
         options, seed = extra_args.get("model_options", {}), extra_args.get("seed")
@@ -484,12 +487,12 @@ class DragonEuler(comfy.samplers.Sampler):
                 callback(step, x0, x, steps)
 
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
-        region = guider.run.touched if guider.run is not None else None
         hold = None
-        if guider.run is not None and guider.run.path is not None and guider.run.touched is not None:
+        region = run.touched if guider.edits else None
+        if run.path is not None:
             lead = self.hold_object_until if all(edit.leads for edit in guider.edits) else 0.0
-            outside = self.hold_background * (1 - grown(guider.run.touched, HOLD_MARGIN))
-            hold = Hold(guider.run.path[: steps + 1], outside, Window(0.0, lead))
+            outside = self.hold_background * (1 - grown(run.touched, HOLD_MARGIN))
+            hold = Hold(run.path[: steps + 1], outside, Window(0.0, lead))
         x = run_edit(x, sigmas, predict, windows, region, seed or 0, on_step, hold)
         return sampling.inverse_noise_scaling(sigmas[-1], x)
 

@@ -34,6 +34,11 @@ PROMPTS = (
 )
 
 
+def picture(split: str, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A scene as float32 (side, side, 3) in [0, 1]."""
+    return pictures.picture(split, seed).astype(np.float32) / np.float32(255)
+
+
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(-10 * np.log10(np.mean((a - b) ** 2)))
 
@@ -41,8 +46,8 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def vae_round_trip(host: Host, count: int) -> list[float]:
     values = []
     for seed in range(count):
-        picture = pictures.picture("heldout", seed).astype(np.float32) / 255
-        values.append(psnr(host.decode(host.encode(picture)), picture))
+        scene = picture("heldout", seed)
+        values.append(psnr(host.decode(host.encode(scene)), scene))
     return values
 
 
@@ -52,7 +57,7 @@ def inversion_round_trip(host: Host, count: int, steps: int = 50) -> list[float]
     values = []
     for seed in range(count):
         scene = world.sample_scene("heldout", seed)
-        latent = host.encode(pictures.picture("heldout", seed).astype(np.float32) / 255)
+        latent = host.encode(picture("heldout", seed))
         positive = host.text(scene.caption)
         trajectory, _, _ = host.run("DragonInvert", model=model, positive=positive, latent=latent, steps=steps)
         branch = host.run("DragonGuidanceBranch", trajectory=trajectory)[0]
