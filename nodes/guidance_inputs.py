@@ -9,7 +9,10 @@ from comfy_api.latest import io
 from ..dragon_core.schedule import EditSchedule, Window
 from .links import BranchLink, EnergyLink, advanced
 
+#: The paper's windows; where ours differ, the benchmark on the bundled model chose (README, "How well it works").
 DEFAULT = EditSchedule()
+ENERGY_SCALE = 0.2
+HOLD_OBJECT_UNTIL = 0.7
 
 #: What energy_scale is measured in.
 ScaleUnit = Literal["relative", "paper"]
@@ -32,7 +35,7 @@ def strength_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "energy_scale",
-            default=0.3,
+            default=ENERGY_SCALE,
             min=0.0,
             max=100.0,
             step=0.01,
@@ -51,8 +54,8 @@ def strength_inputs() -> list[io.Input]:
                 ),
             )
         ),
-        advanced(_fraction("guide_every_until", DEFAULT.dense.end, "Guidance acts on every step up to here, as a share of the schedule.")),
-        advanced(_fraction("guide_until", DEFAULT.sparse.end, "After that it acts on every other step up to here.")),
+        advanced(_fraction("guide_every_until", 1.0, "Guidance acts on every step up to here, as a share of the schedule.")),
+        advanced(_fraction("guide_until", 1.0, "After that it acts on every other step up to here.")),
     ]
 
 
@@ -92,7 +95,7 @@ def stochastic_inputs() -> list[io.Input]:
         advanced(
             _fraction(
                 "hold_object_until",
-                0.5,
+                HOLD_OBJECT_UNTIL,
                 "Up to here the object follows its own moved trajectory, then it is free to settle in; 0 is off (the paper).",
             )
         ),
