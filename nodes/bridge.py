@@ -8,7 +8,8 @@ Nothing of ComfyUI is replaced; patches live on clones and per-evaluation option
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,8 @@ import comfy.patcher_extension
 import comfy.samplers
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
 
 from ..dragon_core import composition
 from ..dragon_core.attention import Sharing, merge_tokens
@@ -263,6 +266,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.schedule = schedule
         self.paper_scale = paper_scale
         self.run: Run | None = None
+        self.source: list[Options] = []
         self.readings: list[EnergyReading] = []
 
     def set_branch_conds(self, positive: Any, negative: Any) -> None:
@@ -294,6 +298,12 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
                 "start from DragonInvert's start_latent"
             )
+        if torch.count_nonzero(noise):
+            raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
+        for edit in self.edits:
+            masks, pictures = edit.regions((1, 1)).source.shape[0], latent_image.shape[0]
+            if masks not in (1, pictures):
+                raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
         for sigma in sigmas.tolist():
             trajectory.index(sigma)
         if self.strength > 0:
@@ -307,6 +317,10 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             scale=GuidanceScale(self.strength, self.paper_scale),
             sharing=self.model_options.get("transformer_options", {}).get(SHARING),
         )
+        # The reference is replayed as it was inverted; processed beside the positive it would inherit that one's ControlNets.
+        shapes = {"latent_shapes": kwargs["latent_shapes"]} if "latent_shapes" in kwargs else {}
+        reference = {"positive": self.conds.pop(REFERENCE)}
+        self.source = comfy.samplers.process_conds(self.inner_model, noise, reference, device, latent_image, **shapes)["positive"]
         try:
             if self.edits and trajectory.index(float(sigmas[0])) == 0:
                 seed = kwargs.get("seed", args[3] if len(args) > 3 else None)
@@ -314,6 +328,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
         finally:
+            self.conds[REFERENCE] = self.source  # for ComfyUI's clean-up
             self.readings = self.run.readings
             self.run = None
 
@@ -374,7 +389,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             tap = DecoderTap(run.blocks)
             tokens: Tokens = {}
             mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
-            comfy.samplers.calc_cond_batch(self.inner_model, [self.conds[REFERENCE][:1]], x, timestep, mine)
+            comfy.samplers.calc_cond_batch(self.inner_model, [self.source[:1]], x, timestep, mine)
             run.reference = Reference(step, tap.to_grid(), tokens)
         return run.reference
 
@@ -384,6 +399,33 @@ class HostPrediction(Prediction):
     """A prediction that also remembers the denoised latent as ComfyUI computed it, bit for bit."""
 
     denoised: Tensor | None = None
+
+
+class ForeignTensors(TorchFunctionMode):
+    """Other packs' patches may bring tensors of inference mode (an IP-Adapter's weights), which autograd cannot save: copies can be."""
+
+    @override
+    def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(function, "__name__", "") == "__get__":
+            return function(*args)
+        return function(*(_out_of_inference(a) for a in args), **{k: _out_of_inference(v) for k, v in (kwargs or {}).items()})
+
+
+@contextmanager
+def differentiable(others: bool) -> Iterator[None]:
+    """Gradients on. ``others``: ControlNets or patches of other packs act on the way, which may write in place (FreeU does)."""
+    with torch.enable_grad(), ForeignTensors(), ExitStack() as stack:
+        if others:  # costs up to half as much again as the evaluation itself
+            stack.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
+        yield
+
+
+def others_act(conditioning: list[Options], options: Options) -> bool:
+    """Whether anything but ComfyUI's plain UNet and this pack takes part in an evaluation."""
+    patches = options.get("patches", {}).values()
+    foreign = any(patch is not _exchange_tokens for group in patches for patch in group)
+    brought = any(each.get(kind) for each in conditioning for kind in ("control", "gligen", "hooks"))
+    return foreign or brought or bool(options.get("patches_replace"))
 
 
 class GuidedEvaluation:
@@ -399,9 +441,11 @@ class GuidedEvaluation:
         self.gradients: list[Tensor] = []
         self.energies: list[composition.Energies] = []
         self.positive = x
+        self.others = False
 
     def __call__(self, args: Options) -> list[Tensor]:
         positive, negative = args["conds"]
+        self.others = others_act(positive, args["model_options"].get("transformer_options", {}))
         tapped = with_patch(args["model_options"], None, self.tap)
         wrappers = tapped["transformer_options"].setdefault("wrappers", {})
         kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
@@ -423,7 +467,7 @@ class GuidedEvaluation:
                 "conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt"
             )
         repeats = z.shape[0] // self.batch
-        with torch.enable_grad():
+        with differentiable(self.others):
             z = z.detach().requires_grad_(True)
             out = executor(z, *args, **kwargs)
             generation = self.tap.to_grid()
@@ -550,7 +594,7 @@ def invert_latent(
     if SHARING in options:
         raise DragonError("invert with the unpatched model: connect DragonCrossAttnPatch's model to the sampler only")
     guider = comfy.samplers.CFGGuider(plain)
-    guider.set_conds(positive, [])
+    guider.inner_set_conds({"positive": positive})
     guider.set_cfg(1.0)
     sampler = InversionSampler(refinement)
     start = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, callback=callback, seed=0)
