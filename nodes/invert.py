@@ -66,6 +66,8 @@ class DragonInvert(io.ComfyNode):
             if steps < 1:
                 raise DragonError("steps must be at least 1")
             levels = bridge.schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
+            if len(levels) < 2:
+                raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0: give it more SIGMAS")
             if latent.get("noise_mask") is not None:
                 raise DragonError("the latent has a noise mask, which inversion cannot use: connect VAEEncode without SetLatentNoiseMask")
             callback = latent_preview.prepare_callback(model, len(levels) - 1)

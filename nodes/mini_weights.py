@@ -63,7 +63,11 @@ def _checked(folder: Path, name: str) -> dict[str, torch.Tensor]:
     again = "install the pack again (ComfyUI Manager: Try update, or git restore mini_model)"
     if not path.is_file():
         raise DragonError(f"the bundled model's file {path} is missing: {again}")
-    wanted = json.loads((folder / "manifest.json").read_text())["files"][name]["sha256"]
+    manifest = folder / "manifest.json"
+    try:
+        wanted = json.loads(manifest.read_text("utf-8"))["files"][name]["sha256"]
+    except (OSError, ValueError, LookupError) as error:
+        raise DragonError(f"the bundled model's checksums in {manifest} cannot be read: {again}") from error
     if hashlib.sha256(path.read_bytes()).hexdigest() != wanted:
         raise DragonError(f"the bundled model's file {path} is damaged (its checksum is wrong): {again}")
     return {k: v.float() for k, v in comfy.utils.load_torch_file(str(path), safe_load=True).items()}
