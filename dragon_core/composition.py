@@ -68,7 +68,8 @@ def edited_path(edits: Sequence[Edit], latents: Tensor, sigmas: Tensor, noise: T
             edited = edit.clear_noise(edited, own, noise * sigma)
         for edit in edits:
             edited = edit.place(edited, own, "nearest")
-        levels.append(edited_clean + edited)
+        untouched = (edited_clean == clean) & (edited == own)
+        levels.append(torch.where(untouched, x, edited_clean + edited))  # the sum would differ from x in the last bit
     return torch.stack([*levels, edited_clean])
 
 
