@@ -1,0 +1,203 @@
+"""What other nodes have put on the MODEL keeps acting in guided runs, in whatever order the nodes were connected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from comfy.controlnet import ControlBase
+from node_helpers import conditioning_set_values
+
+GUIDED = {"guide_every_until": 0.5, "guide_until": 1.0}
+
+
+def changed(a: torch.Tensor, b: torch.Tensor) -> bool:
+    assert torch.isfinite(a).all()
+    return float((a - b).abs().max()) > 1e-4 * float(b.abs().max())
+
+
+def attn1(model: Any, scale_query: float, scale_key: float, scale_value: float) -> Any:
+    """A self-attention patch of another pack: pointwise, as regional or temperature patches are."""
+    clone = model.clone()
+    clone.set_model_attn1_patch(lambda q, k, v, options: (q * scale_query, k * scale_key, v * scale_value))
+    return clone
+
+
+def attn2_replace(model: Any, weight: torch.Tensor) -> Any:
+    """Cross-attention replaced as IP-Adapter does, in every block, with a weight that was loaded in inference mode."""
+    clone = model.clone()
+    blocks = [("input", i) for i in range(12)] + [("middle", 0)] + [("output", i) for i in range(12)]
+    for name, number in blocks:
+        clone.set_model_attn2_replace(lambda q, k, v, options: q * weight, name, number)
+    return clone
+
+
+def rescale(model: Any) -> Any:
+    clone = model.clone()
+    clone.set_model_sampler_cfg_function(lambda args: args["uncond"] + 0.5 * (args["cond"] - args["uncond"]))
+    return clone
+
+
+def post_cfg(model: Any) -> Any:
+    clone = model.clone()
+    clone.set_model_sampler_post_cfg_function(lambda args: args["denoised"] * 0.9)
+    return clone
+
+
+def pre_cfg(model: Any) -> Any:
+    clone = model.clone()
+    clone.set_model_sampler_pre_cfg_function(lambda args: [each * 0.9 for each in args["conds_out"]])
+    return clone
+
+
+def lora(model: Any) -> Any:
+    """Weights patched as LoRA does it, in the decoder and in the encoder."""
+    clone = model.clone()
+    names = ["diffusion_model.input_blocks.1.0.in_layers.2.weight", "diffusion_model.output_blocks.4.0.in_layers.2.weight"]
+    shapes = {name: model.model.state_dict()[name].shape for name in names}
+    weights = {name: (0.02 * torch.randn(shape, generator=torch.Generator().manual_seed(1)),) for name, shape in shapes.items()}
+    assert len(clone.add_patches(weights)) == 2
+    return clone
+
+
+def inference_weight() -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.tensor(0.5)
+
+
+@pytest.fixture(params=["FreeU", "FreeU_V2", "PerturbedAttentionGuidance", "RescaleCFG"])
+def stock_patch(request: pytest.FixtureRequest, run: Any) -> Callable[[Any], Any]:
+    """ComfyUI's own model patches."""
+    return lambda model: run(request.param, model=model)[0]
+
+
+def test_stock_nodes(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any, stock_patch: Any) -> None:
+    """Before and after DragonCrossAttnPatch they change the guided result, and the guidance still acts."""
+    scene = make_scene(steps=2)
+    energy = move(scene)
+    (shared,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
+    plain = sample(scene, model=shared, energy=energy, **GUIDED)
+    after = stock_patch(shared)
+    (before,) = run("DragonCrossAttnPatch", model=stock_patch(mini.model), branch=scene.branch)
+    for model in (after, before):
+        guided = sample(scene, model=model, energy=energy, **GUIDED)
+        assert changed(guided, plain)
+        assert changed(guided, sample(scene, model=model, energy=energy, energy_scale=0.0))
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        lambda model: attn1(model, 0.5, 1.0, 1.0),
+        lambda model: attn1(model, 1.0, 0.5, 1.0),
+        lambda model: attn1(model, 1.0, 1.0, 0.5),
+        lambda model: attn2_replace(model, inference_weight()),
+        rescale,
+        post_cfg,
+        pre_cfg,
+        lora,
+    ],
+    ids=["query", "key", "value", "attn2_replace", "sampler_cfg", "post_cfg", "pre_cfg", "lora"],
+)
+def test_order_does_not_matter(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any, patch: Callable[[Any], Any]) -> None:
+    """A patch before DragonCrossAttnPatch and the same patch after it give the same edit, which the patch has changed."""
+    scene = make_scene(steps=2)
+    energy = move(scene)
+
+    def share(model: Any) -> Any:
+        return run("DragonCrossAttnPatch", model=model, branch=scene.branch, mode="concat")[0]
+
+    plain = sample(scene, model=share(mini.model), energy=energy, **GUIDED)
+    after = sample(scene, model=patch(share(mini.model)), energy=energy, **GUIDED)
+    before = sample(scene, model=share(patch(mini.model)), energy=energy, **GUIDED)
+    assert changed(after, plain)
+    assert not changed(before, after)
+    assert torch.equal(sample(scene, model=share(mini.model), energy=energy, **GUIDED), plain), "nothing of the patch stays"
+
+
+def test_patches_act_alike_without_sharing(scene: Any, sample: Any, move: Any, mini: Any) -> None:
+    """Zero strength with another pack's patches is stock sampling with them."""
+    model = post_cfg(lora(attn1(mini.model, 0.7, 1.1, 0.9)))
+    assert changed(sample(scene, model=model, energy=move(scene), **GUIDED), sample(scene, energy=move(scene), **GUIDED))
+
+
+def test_zero_strength_with_patches(scene: Any, sample: Any, euler: Any, mini: Any) -> None:
+    """Bit for bit what stock sampling makes of the patched model."""
+    model = post_cfg(rescale(lora(attn1(mini.model, 0.7, 1.1, 0.9))))
+    assert torch.equal(sample(scene, model=model), euler(scene, model=model))
+
+
+def test_calc_cond_batch_function_is_chained(scene: Any, sample: Any, move: Any, mini: Any) -> None:
+    """A pack that takes over the evaluation of conditionings is asked in guided steps too."""
+    import comfy.samplers
+
+    calls: list[list[bool]] = []
+    model = mini.model.clone()
+
+    def evaluate(args: Any) -> Any:
+        calls.append([each is not None for each in args["conds"]])
+        return comfy.samplers.calc_cond_batch(args["model"], args["conds"], args["input"], args["sigma"], args["model_options"])
+
+    model.set_model_sampler_calc_cond_batch_function(evaluate)
+    guided = sample(scene, model=model, energy=move(scene), guide_every_until=0.5, guide_until=0.5)
+    assert calls == [[True, False], [False, True]] * 2 + [[True, True]] * 2
+    assert torch.equal(guided, sample(scene, energy=move(scene), guide_every_until=0.5, guide_until=0.5))
+
+
+class Control(ControlBase):
+    """Stands for a ControlNet: a constant on the middle block and on one skip, made in inference mode."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        with torch.inference_mode():
+            self.value = torch.tensor(value)
+        self.rows: list[int] = []
+
+    def get_control(self, x_noisy: Any, t: Any, cond: Any, batched_number: int, transformer_options: Any) -> Any:
+        self.rows.append(x_noisy.shape[0])
+        return {"input": [], "middle": [self.value], "output": [self.value]}
+
+    def copy(self) -> Control:
+        raise NotImplementedError
+
+
+def controlled(conditioning: Any, control: Control) -> Any:
+    return conditioning_set_values(conditioning, {"control": control, "control_apply_to_uncond": True})
+
+
+def test_control_of_zeros(scene: Any, sample: Any, move: Any) -> None:
+    """A ControlNet that says nothing changes nothing; it is asked at every step, guided or not."""
+    control = Control(0.0)
+    energy = move(scene)
+    with_control = sample(scene, positive=controlled(scene.positive, control), energy=energy, cfg=1.0, **GUIDED)
+    assert not changed(with_control, sample(scene, energy=energy, cfg=1.0, **GUIDED))
+    assert control.rows == [1] * 4
+
+
+def test_control_acts_in_guided_steps(scene: Any, sample: Any, move: Any) -> None:
+    energy = move(scene)
+    for cfg in (1.0, 3.0):
+        with_control = sample(scene, positive=controlled(scene.positive, Control(2.0)), energy=energy, cfg=cfg, **GUIDED)
+        assert changed(with_control, sample(scene, energy=energy, cfg=cfg, **GUIDED))
+
+
+def test_control_in_the_inversion_acts_on_the_reference(scene: Any, run: Any, mini: Any, sample: Any, move: Any) -> None:
+    """A picture inverted with a ControlNet is replayed with it."""
+    control = Control(1.0)
+    positive = controlled(scene.positive, control)
+    trajectory, _, _ = run("DragonInvert", model=mini.model, positive=positive, latent=scene.latent, steps=4)
+    assert len(control.rows) == 8
+    (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
+    sample(scene, branch=branch, energy=move(scene), cfg=1.0, guide_every_until=0.5, guide_until=0.5)
+    assert len(control.rows) == 8 + 2
+
+
+def test_several_positive_conditionings(scene: Any, run: Any, sample: Any, move: Any, mini: Any) -> None:
+    """ConditioningCombine: two rows for the prompt, their gradients averaged; the same prompt twice is the prompt once."""
+    (twice,) = run("ConditioningCombine", conditioning_1=scene.positive, conditioning_2=scene.positive)
+    energy = move(scene)
+    (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
+    once = sample(scene, model=model, energy=energy, **GUIDED)
+    assert not changed(sample(scene, model=model, positive=twice, energy=energy, **GUIDED), once)
