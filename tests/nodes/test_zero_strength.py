@@ -53,8 +53,15 @@ def test_the_sampler_gives_the_source_back(make_scene: Any, sample: Any) -> None
     assert difference(sample(scene, cfg=1.0), source) < 0.05 * float(source.abs().max())
 
 
-def test_start_without_an_edit_is_the_inversions(scene: Any, sample: Any, move: Any) -> None:
-    """With the start latent off and everything held, the source comes back bit for bit: nothing is added to the trajectory."""
+def test_start_without_an_edit_is_not_led(scene: Any, sample: Any, move: Any, euler: Any) -> None:
+    """With the start latent off there is no moved path to follow, however long the object should: plain sampling, bit for bit."""
     energy = move(scene, start_latent="off")
+    free = sample(scene, energy=energy, energy_scale=0.0, hold_background=0.0, hold_object_until=1.0)
+    assert difference(free, euler(scene)) == 0.0
+
+
+def test_everything_held_is_the_source(scene: Any, sample: Any, move: Any) -> None:
+    """An object that keeps its noise, moved by nothing and held to the end, gives the source back: nothing else is added."""
+    energy = move(scene, dx=0, dy=0, start_latent="keep")
     held = sample(scene, energy=energy, energy_scale=0.0, hold_background=1.0, hold_object_until=1.0)
     assert difference(held, scene.latent["samples"]) < 1e-5
