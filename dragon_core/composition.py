@@ -79,3 +79,9 @@ def check_fit(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cel
         if tuple(side // pixels_per_cell * pixels_per_cell for side in edit.image_size) != tuple(image_size):
             (h, w), (height, width) = edit.image_size, image_size
             raise DragonError(f"the mask is {w}×{h} pixels but the picture is {width}×{height}: use a mask of the picture's size")
+
+
+def fitted(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int) -> tuple[Edit, ...]:
+    """The edits on the part of the picture that the VAE keeps, see :func:`check_fit`."""
+    check_fit(edits, image_size, pixels_per_cell)
+    return tuple(edit.cropped(image_size) for edit in edits)

@@ -258,7 +258,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with "
                 f"the model you sample with"
             )
-        composition.check_fit(edits, trajectory.image_size, trajectory.pixels_per_cell)
+        edits = composition.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell)
         super().__init__(model)
         self.branch = branch
         self.edits = edits

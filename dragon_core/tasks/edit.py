@@ -22,6 +22,9 @@ class Edit(Protocol):
     def content_weight(self) -> float:
         """How strongly everything outside the edit is held. Of combined edits the largest counts."""
 
+    def cropped(self, image_size: tuple[int, int]) -> Edit:
+        """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
+
     @property
     def leads(self) -> bool:
         """Whether the edit changes the trajectory, so that the edited trajectory can lead the object."""

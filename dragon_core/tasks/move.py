@@ -78,6 +78,14 @@ class Move:
     def content_weight(self) -> float:
         return self.weights.content
 
+    def cropped(self, image_size: tuple[int, int]) -> Move:
+        if tuple(image_size) == self.image_size:
+            return self
+        top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
+        mask = self.mask[:, top : top + image_size[0], left : left + image_size[1]]
+        x, y = self.transform.centre
+        return replace(self, mask=mask, transform=replace(self.transform, image_size=image_size, centre=(x - left, y - top)))
+
     @property
     def leads(self) -> bool:
         return self.start != "off"

@@ -343,3 +343,14 @@ def test_soft_mask_is_taken() -> None:
     mask = 0.8 * block(8, 16, 8, 24)
     regions = Move(mask, shift(8, 0)).regions(GRID)
     assert float(regions.source.max()) == pytest.approx(0.8) and float(regions.target.max()) == pytest.approx(0.8, abs=1e-5)
+
+
+def test_a_picture_that_the_vae_crops_is_cropped_in_the_middle() -> None:
+    """67×45 pixels become 64×40: the mask loses 1 and 2 pixels at left and top, and the transform turns about the same spot."""
+    mask = torch.zeros(1, 45, 67)
+    mask[:, 10:20, 30:44] = 1
+    half = AffineWarp((45, 67), shift=(8.0, 0.0), matrix=((0.5, 0.0), (0.0, 0.5)), centre=(37.0, 15.0))
+    cropped = Move(mask, half).cropped((40, 64))
+    assert cropped.image_size == cropped.transform.image_size == (40, 64)
+    assert torch.equal(cropped.mask[:, 8:18, 29:43], torch.ones(1, 10, 14)) and float(cropped.mask.sum()) == 140
+    assert cropped.transform.centre == (36.0, 13.0) and cropped.transform.shift == (8.0, 0.0)
