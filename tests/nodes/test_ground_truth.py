@@ -1,0 +1,56 @@
+"""The edit's quality on eight held-out moves, against the true answers: a regression in the method or the weights shows here.
+
+Measured at the weights of 28,000 pictures with the nodes' defaults; the thresholds leave room for another processor's rounding.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dev import environment
+from dev.paths import REPOSITORY
+
+CASES = REPOSITORY / "tests" / "fixtures" / "move_cases"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, list[float]]]:
+    """Method → measure → values over the cases, from the benchmark's own command."""
+    ready = environment.ensure()
+    out = tmp_path_factory.mktemp("ground_truth") / "results.json"
+    command = [str(ready.python), "-P", "-m", "benchmarks.ground_truth", "--cases", str(CASES), "--out", str(out)]
+    path = os.pathsep.join([str(ready.comfyui.root), str(REPOSITORY)])
+    subprocess.run(
+        [*command, "--method", "no_edit", "ceiling", "start_latent_only", "dragon"], check=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    cases = json.loads(Path(out).read_text())["cases"].values()
+    methods = next(iter(cases))
+    return {m: {k: [case[m][k] for case in cases] for k in ("object_iou", "ghost", "background_psnr", "success")} for m in methods}
+
+
+def median(results: dict[str, dict[str, list[float]]], method: str, measure: str) -> float:
+    return statistics.median(results[method][measure])
+
+
+def test_the_object_arrives(results: dict[str, dict[str, list[float]]]) -> None:
+    assert median(results, "dragon", "object_iou") > 0.8 * median(results, "ceiling", "object_iou")
+    assert median(results, "dragon", "object_iou") > median(results, "start_latent_only", "object_iou")
+
+
+def test_its_old_place_is_mended(results: dict[str, dict[str, list[float]]]) -> None:
+    assert median(results, "dragon", "ghost") < 0.25
+    assert median(results, "dragon", "ghost") < median(results, "start_latent_only", "ghost")
+
+
+def test_the_rest_is_untouched(results: dict[str, dict[str, list[float]]]) -> None:
+    assert median(results, "dragon", "background_psnr") > median(results, "ceiling", "background_psnr") - 1.0
+
+
+def test_most_edits_succeed(results: dict[str, dict[str, list[float]]]) -> None:
+    assert sum(results["dragon"]["success"]) >= 5
