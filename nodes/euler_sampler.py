@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..dragon_core.schedule import EditSchedule, Window
 from . import bridge
-from .guidance_inputs import stochastic_inputs
+from .guidance_inputs import stochastic_inputs, stochastic_schedule
 from .links import CATEGORY, named
 
 
@@ -38,11 +37,5 @@ class DragonEulerSampler(io.ComfyNode):
         hold_object_until: float,
     ) -> io.NodeOutput:
         with named(cls):
-            schedule = EditSchedule(
-                travel=Window(travel_start, travel_end),
-                travel_passes=travel_passes,
-                sde=Window(sde_start, sde_end),
-                sde_inside=sde_strength,
-                sde_outside=sde_outside,
-            )
+            schedule = stochastic_schedule(travel_passes, travel_start, travel_end, sde_strength, sde_outside, sde_start, sde_end)
         return io.NodeOutput(bridge.DragonEuler(schedule, hold_background, hold_object_until))

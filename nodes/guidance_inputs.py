@@ -102,6 +102,19 @@ def stochastic_inputs() -> list[io.Input]:
     ]
 
 
+def stochastic_schedule(
+    travel_passes: int, travel_start: float, travel_end: float, sde_strength: float, sde_outside: float, sde_start: float, sde_end: float
+) -> EditSchedule:
+    """What the widgets of :func:`stochastic_inputs` say; the guidance windows are the guider's."""
+    return EditSchedule(
+        travel=Window(travel_start, travel_end),
+        travel_passes=travel_passes,
+        sde=Window(sde_start, sde_end),
+        sde_inside=sde_strength,
+        sde_outside=sde_outside,
+    )
+
+
 def guidance_windows(guide_every_until: float, guide_until: float) -> EditSchedule:
     return EditSchedule(dense=Window(0.0, guide_every_until), sparse=Window(guide_every_until, max(guide_every_until, guide_until)))
 

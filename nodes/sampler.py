@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import latent_preview
 from comfy_api.latest import io
 
-from ..dragon_core.schedule import Window
 from . import bridge
-from .guidance_inputs import ScaleUnit, branch_inputs, energy_input, guidance_windows, stochastic_inputs, strength_inputs
+from .guidance_inputs import (
+    ScaleUnit,
+    branch_inputs,
+    energy_input,
+    guidance_windows,
+    stochastic_inputs,
+    stochastic_schedule,
+    strength_inputs,
+)
 from .links import CATEGORY, Branch, Chain, named
 
 
@@ -68,14 +74,7 @@ class DragonSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             windows = guidance_windows(guide_every_until, guide_until)
-            schedule = replace(
-                windows,
-                travel=Window(travel_start, travel_end),
-                travel_passes=travel_passes,
-                sde=Window(sde_start, sde_end),
-                sde_inside=sde_strength,
-                sde_outside=sde_outside,
-            )
+            schedule = stochastic_schedule(travel_passes, travel_start, travel_end, sde_strength, sde_outside, sde_start, sde_end)
             guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
             samples = bridge.run_sampling(
