@@ -98,13 +98,12 @@ def execute(pack: Pack) -> Execute:
     def call(node_id: str, **inputs: Any) -> tuple[Any, ...]:
         node_class = comfy_nodes.NODE_CLASS_MAPPINGS[node_id]
         node = node_class if issubclass(node_class, _ComfyNodeInternal) else node_class()
-        hidden: dict[Any, Any] | None = None
-        if issubclass(node_class, _ComfyNodeInternal):
-            hidden = dict.fromkeys(node_class.GET_SCHEMA().hidden or ())
+        # Positional below: the same place has another name, and another content, from release to release.
+        _, _, hidden = execution.get_input_data({}, node_class, "1")
 
         async def run() -> tuple[Any, ...]:
             listed = {name: [value] for name, value in inputs.items()}
-            outputs, _ui, has_subgraph, pending = await execution.get_output_data("test", "1", node, listed, hidden_inputs=hidden)
+            outputs, _ui, has_subgraph, pending = await execution.get_output_data("test", "1", node, listed, None, None, hidden)
             assert not has_subgraph and not pending
             return tuple(values[0] for values in outputs)
 
