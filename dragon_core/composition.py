@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
 
 from .energies.content import content_energy
 from .errors import DragonError
-from .features import Features
+from .features import Views
 from .regions import Regions, either
 from .tasks.edit import Edit
 
@@ -28,46 +28,66 @@ class Energies:
         return self.edit + self.content
 
 
-def evaluate(edits: Sequence[Edit], generation: Features, reference: Features) -> Energies:
-    """Energies of a non-empty chain of edits for features on the common grid."""
-    size = (generation[0].shape[-2], generation[0].shape[-1])
-    own = [edit.regions(size) for edit in edits]
-    combined = reduce(Regions.union, own)
-    pairs = list(zip(edits, own, strict=True))
-    edit_part = sum((e.edit_energy(generation, reference, r) for e, r in pairs[1:]), pairs[0][0].edit_energy(generation, reference, own[0]))
-    content = content_energy(generation, reference, combined.rest, max(e.content_weight for e in edits))
-    for e, r in pairs:
-        content = content + e.repair_energy(generation, reference, r, combined)
-    return Energies(edit_part, content)
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A non-empty chain of edits on one grid (h, w): each edit with its regions. Constant during a run."""
+
+    edits: tuple[Edit, ...]
+    own: tuple[Regions, ...]
+
+    @classmethod
+    def of(cls, edits: Sequence[Edit], size: tuple[int, int]) -> Layout:
+        return cls(tuple(edits), tuple(edit.regions(size) for edit in edits))
+
+    @cached_property
+    def combined(self) -> Regions:
+        return reduce(Regions.union, self.own)
+
+    @cached_property
+    def edit_mask(self) -> Tensor:
+        """m_e (M, h, w): where the edit part's gradient acts."""
+        return self.combined.target
+
+    @cached_property
+    def touched(self) -> Tensor:
+        """m_src ∪ m_tgt (M, h, w): where regional SDE puts its noise."""
+        return either(self.combined.source, self.combined.target)
+
+    @cached_property
+    def unled(self) -> Tensor:
+        """The part of ``touched`` that belongs to edits which do not change the trajectory."""
+        free = (either(r.source, r.target) for e, r in zip(self.edits, self.own, strict=True) if not e.leads)
+        return reduce(either, free, torch.zeros_like(self.touched))
 
 
-def edit_mask(edits: Sequence[Edit], size: tuple[int, int]) -> Tensor:
-    """m_e (M, h, w): where the edit part's gradient acts."""
-    return reduce(either, (edit.regions(size).target for edit in edits))
+def evaluate(layout: Layout, views: Views) -> Energies:
+    """Energies of a chain of edits, laid out on the grid of the features."""
+    edit_parts = [e.edit_energy(views, r) for e, r in zip(layout.edits, layout.own, strict=True)]
+    content = content_energy(views.generation, views.source, layout.combined.rest, max(e.content_weight for e in layout.edits))
+    repairs = [e.repair_energy(views, r, layout.combined) for e, r in zip(layout.edits, layout.own, strict=True)]
+    return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, repairs, content))
 
 
-def touched_mask(edits: Sequence[Edit], size: tuple[int, int]) -> Tensor:
-    """m_src ∪ m_tgt (M, h, w): where regional SDE puts its noise."""
-    return reduce(either, (either(r.source, r.target) for r in (edit.regions(size) for edit in edits)))
-
-
-def edited_path(edits: Sequence[Edit], latents: Tensor, sigmas: Tensor, noise: Tensor) -> Tensor:
+def edited_path(edits: Sequence[Edit], latents: Tensor, sigmas: Tensor, noise: Tensor, reference: Tensor | None = None) -> Tensor:
     """The whole trajectory (T + 1, B, C, h, w), edited level by level as the picture will be; its first entry is the start latent.
 
-    ``noise``: unit, (B, C, h, w). The object's clean part is moved to the sub-cell, the noise on top of it cell by cell.
+    ``noise``: unit, (B, C, h, w). ``reference``: the second picture's trajectory on the same levels, (T + 1, B, C, h', w').
+    The object's clean part is moved to the sub-cell, the noise on top of it cell by cell.
     """
     clean = edited_clean = latents[-1]
+    second = None if reference is None else reference[-1]
     for edit in edits:
         edited_clean = edit.clear_clean(edited_clean)
     for edit in edits:
-        edited_clean = edit.place(edited_clean, clean, "bilinear")
+        edited_clean = edit.place(edited_clean, clean, second, "bilinear")
     levels = []
-    for x, sigma in zip(latents[:-1], sigmas[:-1], strict=True):
+    for i, (x, sigma) in enumerate(zip(latents[:-1], sigmas[:-1], strict=True)):
         own = edited = x - clean
+        others = None if reference is None else reference[i] - reference[-1]
         for edit in edits:
             edited = edit.clear_noise(edited, own, noise * sigma)
         for edit in edits:
-            edited = edit.place(edited, own, "nearest")
+            edited = edit.place(edited, own, others, "nearest")
         untouched = (edited_clean == clean) & (edited == own)
         levels.append(torch.where(untouched, x, edited_clean + edited))  # the sum would differ from x in the last bit
     return torch.stack([*levels, edited_clean])

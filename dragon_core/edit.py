@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from .schedule import EditSchedule, Window, ddim_step
@@ -30,21 +31,28 @@ class Hold:
 
     The guidance branch knows the source at every level, so the picture outside the edit need not drift, and the edited trajectory
     (the object's part moved along, as in the start latent) can lead the object through the noisy first part of the schedule.
-    path: (T + 1, B, C, h, w), the edited trajectory on this run's levels. outside: (M, h, w) in [0, 1], how strongly it is held
-    after every step. everywhere: the window in which all of it is held.
+    path: (T + 1, B, C, h, w), the edited trajectory. outside: (M, h, w) in [0, 1], how strongly it is held after every step.
+    lead: the window in which all of it is held but ``free``, (M, h, w) in [0, 1]: what edits touch that do not change the path.
     """
 
     path: Tensor
     outside: Tensor
-    everywhere: Window = field(default_factory=lambda: Window(0.0, 0.0))
+    lead: Window = field(default_factory=lambda: Window(0.0, 0.0))
+    free: Tensor | None = None
+
+    def leads(self, step: int) -> bool:
+        return self.lead.contains(step, len(self.path) - 1)
 
     def complete(self, step: int) -> bool:
         """Whether all of the picture is held after ``step``, so that the model need not be asked."""
-        return self.everywhere.contains(step, len(self.path) - 1)
+        return self.leads(step) and (self.free is None or not bool(self.free.any()))
 
     def __call__(self, x: Tensor, step: int) -> Tensor:
         """``x`` after ``step``."""
-        weight = self.outside.unsqueeze(1).to(x)
+        weight = self.outside
+        if self.leads(step):
+            weight = torch.ones_like(weight) if self.free is None else torch.maximum(weight, 1 - self.free)
+        weight = weight.unsqueeze(1).to(x)
         return (1 - weight) * x + weight * self.path[step + 1].to(x)
 
 
@@ -63,14 +71,15 @@ def run_edit(
     seed: int,
     on_step: Callable[[int, Tensor, Tensor], None] | None = None,
     hold: Hold | None = None,
+    span: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps.
+    """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps; or only from step span[0] until before step span[1].
 
     region: (M, h, w), where regional SDE injects noise; None switches it off. ``on_step(i, x0, x)`` reports each finished step
     with its estimate of the clean latent. Guidance enters x0 only; the direction keeps the unguided prediction.
     """
     steps = len(sigmas) - 1
-    for i in range(steps):
+    for i in range(*(span or (0, steps))):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
         if hold is not None and hold.complete(i):
             x = hold.path[i + 1].to(x)

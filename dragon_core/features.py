@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .errors import DragonError
+
 #: The decoder features of one evaluation, deep to shallow, each (B, C_i, h_i, w_i).
 Features = tuple[Tensor, ...]
+
+NO_REFERENCE = "this edit takes from a second picture, and there is none: invert it too and connect it to DragonGuidanceBranch's reference"
+
+
+@dataclass(frozen=True)
+class Views:
+    """What energies compare at one noise level, each on its common grid.
+
+    generation, source: the edited and the untouched picture. reference: a second picture (paste, appearance), whose grid may
+    have another size; None where the run has none.
+    """
+
+    generation: Features
+    source: Features
+    reference: Features | None = None
+
+    def second(self) -> Features:
+        """The second picture's features. Raises :class:`DragonError` where the run has none."""
+        if self.reference is None:
+            raise DragonError(NO_REFERENCE)
+        return self.reference
 
 
 def grid_size(taps: Sequence[tuple[int, int]]) -> tuple[int, int]:

@@ -20,12 +20,17 @@ PAPER_KAPPA = 0.08
 
 def masked_gradient(z: Tensor, energies: Energies, mask: Tensor) -> Tensor:
     """m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content: float32 with the shape of ``z`` (B, C, h, w); ``mask`` is (M, h, w)."""
-    parts = [
-        torch.autograd.grad(part.sum() * LOSS_SCALE, z, retain_graph=keep)[0].float() / LOSS_SCALE
-        for part, keep in ((energies.edit, True), (energies.content, False))
-    ]
+    edit = _gradient(energies.edit, z, again=energies.content.requires_grad)
+    content = _gradient(energies.content, z, again=False)
     m = mask.unsqueeze(1)
-    return m * parts[0] + (1 - m) * parts[1]
+    return m * edit + (1 - m) * content
+
+
+def _gradient(energy: Tensor, z: Tensor, again: bool) -> Tensor:
+    """∇_z of an energy (B,), float32; zeros for one that does not depend on z. ``again``: the graph is needed once more."""
+    if not energy.requires_grad:
+        return torch.zeros_like(z, dtype=torch.float32)
+    return torch.autograd.grad(energy.sum() * LOSS_SCALE, z, retain_graph=again)[0].float() / LOSS_SCALE
 
 
 @dataclass

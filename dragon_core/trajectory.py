@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .errors import DragonError
@@ -37,6 +38,17 @@ class Trajectory:
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         return self.latents.shape[-2] * self.pixels_per_cell, self.latents.shape[-1] * self.pixels_per_cell
+
+    def same_levels(self, other: Trajectory) -> bool:
+        """Whether both go through the same noise levels, so that a step of one can be read beside that of the other."""
+        return self.sigmas.shape == other.sigmas.shape and torch.allclose(self.sigmas, other.sigmas, rtol=1e-4)
+
+    def span(self, sigmas: Tensor) -> tuple[int, int]:
+        """First step of a part (n + 1,) of the schedule, and the step after its last. Raises :class:`DragonError` if it is no part."""
+        levels = [self.index(float(sigma)) for sigma in sigmas]
+        if len(levels) < 2 or levels != list(range(levels[0], levels[0] + len(levels))):
+            raise DragonError("the SIGMAS leave out or reorder steps of the trajectory: use DragonInvert's, whole or split once or more")
+        return levels[0], levels[-1]
 
     def index(self, sigma: float) -> int:
         """The step at which the trajectory has noise level ``sigma``. Raises :class:`DragonError` where it has none."""

@@ -28,7 +28,7 @@ from ..dragon_core import composition
 from ..dragon_core.attention import Sharing, merge_tokens
 from ..dragon_core.edit import Hold, Prediction, run_edit
 from ..dragon_core.errors import DragonError
-from ..dragon_core.features import Features, to_grid
+from ..dragon_core.features import NO_REFERENCE, Features, Views, to_grid
 from ..dragon_core.guidance import GuidanceScale, masked_gradient
 from ..dragon_core.inversion import invert
 from ..dragon_core.regions import grown
@@ -188,12 +188,20 @@ class DecoderTap:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What one evaluation of the source at one step yields: features on the common grid, and decoder tokens."""
+class Glance:
+    """What one evaluation of a known picture yields: features on the common grid, and decoder tokens."""
 
-    step: int
     features: Features
     tokens: Tokens
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The known pictures at one step: the source and, where the branch has one, the second picture."""
+
+    step: int
+    source: Glance
+    second: Glance | None
 
 
 @dataclass
@@ -212,13 +220,13 @@ class Run:
     """Everything that lives as long as one sampling run."""
 
     blocks: tuple[int, ...]
-    latents: Tensor
-    edit_mask: Tensor
-    touched: Tensor
+    layout: composition.Layout | None
     scale: GuidanceScale
     sharing: Sharing | None
     path: Tensor | None = None
     reference: Reference | None = None
+    on_features: composition.Layout | None = None
+    repeats: int = 0
     readings: list[EnergyReading] = field(default_factory=list)
 
 
@@ -259,6 +267,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 f"the model you sample with"
             )
         edits = composition.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell)
+        if branch.reference is None and any(edit.needs_reference for edit in edits):
+            raise DragonError(NO_REFERENCE)
         super().__init__(model)
         self.branch = branch
         self.edits = edits
@@ -266,11 +276,12 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.schedule = schedule
         self.paper_scale = paper_scale
         self.run: Run | None = None
-        self.source: list[Options] = []
+        self.known: list[list[Options]] = []
         self.readings: list[EnergyReading] = []
 
     def set_branch_conds(self, positive: Any, negative: Any) -> None:
-        self.inner_set_conds({"positive": positive, "negative": negative, REFERENCE: self.branch.trajectory.source})
+        known = {REFERENCE + str(i): trajectory.source for i, trajectory in enumerate(self.branch.trajectories)}
+        self.inner_set_conds({"positive": positive, "negative": negative, **known})
 
     # ComfyUI calls sample → outer_sample → inner_sample → SAMPLER → predict_noise.
 
@@ -300,35 +311,38 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             )
         if torch.count_nonzero(noise):
             raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
-        for edit in self.edits:
-            masks, pictures = edit.regions((1, 1)).source.shape[0], latent_image.shape[0]
+        grid, pictures = (latent_image.shape[-2], latent_image.shape[-1]), latent_image.shape[0]
+        edits = tuple(edit.on(device, 1) for edit in self.edits)
+        layout = composition.Layout.of(edits, grid) if edits else None
+        for masks in {r.source.shape[0] for r in layout.own} if layout else ():
             if masks not in (1, pictures):
                 raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
-        for sigma in sigmas.tolist():
-            trajectory.index(sigma)
+        first, _ = trajectory.span(sigmas)
         if self.strength > 0:
             make_differentiable(self.inner_model.diffusion_model)
-        grid = (latent_image.shape[-2], latent_image.shape[-1])
         self.run = Run(
             blocks=tap_blocks(self.inner_model.diffusion_model, self.branch.taps),
-            latents=trajectory.latents,
-            edit_mask=composition.edit_mask(self.edits, grid).to(device) if self.edits else torch.zeros(1, *grid, device=device),
-            touched=composition.touched_mask(self.edits, grid).to(device) if self.edits else torch.zeros(1, *grid, device=device),
+            layout=layout,
             scale=GuidanceScale(self.strength, self.paper_scale),
             sharing=self.model_options.get("transformer_options", {}).get(SHARING),
         )
-        # The reference is replayed as it was inverted; processed beside the positive it would inherit that one's ControlNets.
-        shapes = {"latent_shapes": kwargs["latent_shapes"]} if "latent_shapes" in kwargs else {}
-        reference = {"positive": self.conds.pop(REFERENCE)}
-        self.source = comfy.samplers.process_conds(self.inner_model, noise, reference, device, latent_image, **shapes)["positive"]
+        # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
+        for i, known in enumerate(self.branch.trajectories):
+            latent = known.latents[-1].to(latent_image)
+            shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
+            conds = {"positive": self.conds.pop(REFERENCE + str(i))}
+            conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
+            self.known.append(conds["positive"])
         try:
-            if self.edits and trajectory.index(float(sigmas[0])) == 0:
+            if self.edits:
                 seed = kwargs.get("seed", args[3] if len(args) > 3 else None)
                 self.run.path = self._edited_path(seed or 0)
-                latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
+                if first == 0:
+                    latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
         finally:
-            self.conds[REFERENCE] = self.source  # for ComfyUI's clean-up
+            self.conds |= {REFERENCE + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
+            self.known = []
             self.readings = self.run.readings
             self.run = None
 
@@ -336,7 +350,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
         trajectory = self.branch.trajectory
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
-        return composition.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise)
+        second = None if self.branch.reference is None else self.branch.reference.latents
+        return composition.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, second)
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
         """The denoised latent for samplers that know nothing of us: guidance is folded in."""
@@ -356,9 +371,9 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         reference = self._reference(step, timestep, options) if guided or share else None
         exchange = None
         if run.sharing is not None:
-            exchange = TokenExchange(lent=reference.tokens if share and reference else None, sharing=run.sharing)
+            exchange = TokenExchange(lent=reference.source.tokens if share and reference else None, sharing=run.sharing)
         mine = with_patch(options, exchange, None)
-        if not guided or reference is None:
+        if not guided or reference is None or run.layout is None:
             denoised = super().predict_noise(x, timestep, mine, seed)
             eps = (x - denoised) / sigma
             return HostPrediction(eps, eps, None, denoised)
@@ -371,7 +386,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 "the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step"
             )
         gradient = torch.stack(split.gradients).mean(0)
-        guidance = run.scale(gradient, eps, run.touched)
+        guidance = run.scale(gradient, eps, run.layout.touched)
         run.readings.append(split.reading(step, guidance, eps))
         return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
 
@@ -381,17 +396,23 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         return self.run
 
     def _reference(self, step: int, timestep: Tensor, options: Options) -> Reference:
-        """Features and tokens of the source at this step, from one evaluation; kept for repeats of the same step."""
+        """Features and tokens of the known pictures at this step, from one evaluation each; kept for repeats of the same step."""
         run = self.running()
         if run.reference is None or run.reference.step != step:
-            x = run.latents[step].to(timestep.device, torch.float32)
-            x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
-            tap = DecoderTap(run.blocks)
-            tokens: Tokens = {}
-            mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
-            comfy.samplers.calc_cond_batch(self.inner_model, [self.source[:1]], x, timestep, mine)
-            run.reference = Reference(step, tap.to_grid(), tokens)
+            source, *others = (self._glance(i, step, timestep, options) for i in range(len(self.known)))
+            run.reference = Reference(step, source, others[0] if others else None)
         return run.reference
+
+    def _glance(self, index: int, step: int, timestep: Tensor, options: Options) -> Glance:
+        """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
+        run = self.running()
+        x = self.branch.trajectories[index].latents[step].to(timestep.device, torch.float32)
+        x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
+        tap = DecoderTap(run.blocks)
+        tokens: Tokens = {}
+        mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
+        comfy.samplers.calc_cond_batch(self.inner_model, [self.known[index][:1]], x, timestep, mine)
+        return Glance(tap.to_grid(), tokens)
 
 
 @dataclass(frozen=True)
@@ -434,7 +455,10 @@ class GuidedEvaluation:
     def __init__(
         self, guider: DragonGuidance, run: Run, reference: Reference, x: Tensor, sigma: Tensor, inner: Callable[[Options], Any] | None
     ) -> None:
+        if run.layout is None:
+            raise DragonError("there is no energy to guide with")
         self.guider, self.run, self.reference, self.inner = guider, run, reference, inner
+        self.layout = run.layout
         self.batch, self.sigma = x.shape[0], float(sigma)
         self.grid = tuple(x.shape[-2:])
         self.tap = DecoderTap(run.blocks)
@@ -470,15 +494,29 @@ class GuidedEvaluation:
         with differentiable(self.others):
             z = z.detach().requires_grad_(True)
             out = executor(z, *args, **kwargs)
-            generation = self.tap.to_grid()
-            reference = tuple(f.repeat(repeats, 1, 1, 1) for f in self.reference.features)
-            energies = composition.evaluate(tuple(e.on(z.device, repeats) for e in self.guider.edits), generation, reference)
-            mask = self.run.edit_mask
+            views = self._views(self.tap.to_grid(), repeats)
+            energies = composition.evaluate(self._laid_out(views.generation, repeats), views)
+            mask = self.layout.edit_mask
             mask = mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)
             gradient = masked_gradient(z, energies, mask)
         self.gradients.append(gradient.unflatten(0, (repeats, self.batch)).mean(0))
         self.energies.append(composition.Energies(energies.edit.detach(), energies.content.detach()))
         return out.detach()
+
+    def _views(self, generation: Features, repeats: int) -> Views:
+        def repeated(known: Glance) -> Features:
+            return tuple(f.repeat(repeats, 1, 1, 1) for f in known.features)
+
+        second = self.reference.second
+        return Views(generation, repeated(self.reference.source), None if second is None else repeated(second))
+
+    def _laid_out(self, features: Features, repeats: int) -> composition.Layout:
+        """The edits on the grid of the features; worked out once a run, as long as the number of conditionings stays the same."""
+        if self.run.on_features is None or self.run.repeats != repeats:
+            edits = tuple(edit.on(features[0].device, repeats) for edit in self.guider.edits)
+            size = (features[0].shape[-2], features[0].shape[-1])
+            self.run.on_features, self.run.repeats = composition.Layout.of(edits, size), repeats
+        return self.run.on_features
 
     def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
         edit = torch.stack([e.edit[: self.batch] for e in self.energies]).mean(0)
@@ -520,24 +558,26 @@ class DragonEuler(comfy.samplers.Sampler):
         sampling = guider.inner_model.model_sampling
         x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))
         options, seed = extra_args.get("model_options", {}), extra_args.get("seed")
-        first = guider.branch.trajectory.index(float(sigmas[0]))
+        trajectory = guider.branch.trajectory
+        span = trajectory.span(sigmas)
 
         def predict(x: Tensor, step: int, sigma: Tensor, guided: bool) -> Prediction:
-            return guider.predict(x, first + step, sigma, guided, options, seed)
+            return guider.predict(x, step, sigma, guided, options, seed)
 
         def on_step(step: int, x0: Tensor, x: Tensor) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
             if callback is not None:
-                callback(step, x0, x, steps)
+                callback(step - span[0], x0, x, steps)
 
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
-        hold = None
-        region = run.touched if guider.edits else None
-        if run.path is not None:
-            lead = self.hold_object_until if all(edit.leads for edit in guider.edits) else 0.0
-            outside = self.hold_background * (1 - grown(run.touched, HOLD_MARGIN))
-            hold = Hold(run.path[: steps + 1], outside, Window(0.0, lead))
-        x = run_edit(x, sigmas, predict, windows, region, seed or 0, on_step, hold)
+        region, hold = None, None
+        if run.layout is not None and run.path is not None:
+            region, free = run.layout.touched, grown(run.layout.unled, HOLD_MARGIN)
+            outside = self.hold_background * (1 - grown(region, HOLD_MARGIN))
+            lead = self.hold_object_until if any(edit.leads for edit in guider.edits) else 0.0
+            hold = Hold(run.path, outside, Window(0.0, lead), free)
+        # Windows are shares of the whole schedule, also when SIGMAS are a part of it.
+        x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, hold, span)
         return sampling.inverse_noise_scaling(sigmas[-1], x)
 
 

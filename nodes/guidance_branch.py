@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dragon_core.trajectory import Trajectory
-from .links import CATEGORY, Branch, BranchLink, TrajectoryLink, advanced
+from .links import CATEGORY, Branch, BranchLink, TrajectoryLink, advanced, named
 
 
 class DragonGuidanceBranch(io.ComfyNode):
@@ -17,7 +17,12 @@ class DragonGuidanceBranch(io.ComfyNode):
             category=CATEGORY,
             description="Replays the source picture's trajectory; gives the edit its reference features, keys and values.",
             inputs=[
-                TrajectoryLink.Input("trajectory", tooltip="From DragonInvert."),
+                TrajectoryLink.Input("trajectory", tooltip="The picture to edit, from DragonInvert."),
+                TrajectoryLink.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="A second picture to take an object or its look from (paste, appearance); inverted with the same steps.",
+                ),
                 advanced(
                     io.Int.Input(
                         "taps",
@@ -35,5 +40,6 @@ class DragonGuidanceBranch(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, trajectory: Trajectory, taps: int) -> io.NodeOutput:
-        return io.NodeOutput(Branch(trajectory, taps))
+    def execute(cls, trajectory: Trajectory, taps: int, reference: Trajectory | None = None) -> io.NodeOutput:
+        with named(cls):
+            return io.NodeOutput(Branch(trajectory, taps, reference))

@@ -35,11 +35,30 @@ AnyInput = TypeVar("AnyInput", bound=io.Input)
 class Branch:
     """The guidance branch: where reference features, keys and values come from.
 
+    ``reference``: a second picture to take from (paste, appearance), on the same noise levels.
     ``taps``: how many of the decoder's shallowest stage outputs are compared, 2 as in the paper.
     """
 
     trajectory: Trajectory
     taps: int = 2
+    reference: Trajectory | None = None
+
+    def __post_init__(self) -> None:
+        if self.reference is None:
+            return
+        if self.reference.model != self.trajectory.model:
+            raise DragonError("the two trajectories were made with different models: invert both pictures with the same one")
+        if not self.reference.same_levels(self.trajectory):
+            raise DragonError("the two trajectories have different noise levels: invert both pictures with the same steps and scheduler")
+        if self.reference.latents.shape[1] not in (1, self.trajectory.latents.shape[1]):
+            raise DragonError(
+                f"the reference has {self.reference.latents.shape[1]} pictures for {self.trajectory.latents.shape[1]} of the source: "
+                "use one reference, or one for each picture"
+            )
+
+    @property
+    def trajectories(self) -> tuple[Trajectory, ...]:
+        return (self.trajectory,) if self.reference is None else (self.trajectory, self.reference)
 
 
 def advanced(widget: AnyInput) -> AnyInput:

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..features import Features
+from ..features import Views
 from ..regions import Regions
 
 
@@ -27,7 +27,11 @@ class Edit(Protocol):
 
     @property
     def leads(self) -> bool:
-        """Whether the edit changes the trajectory, so that the edited trajectory can lead the object."""
+        """Whether the edit changes the trajectory, so that the edited trajectory can lead what it touches."""
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether it takes from a second picture."""
 
     def on(self, device: torch.device, repeats: int) -> Edit:
         """This edit with its tensors on ``device``, each picture's mask repeated for ``repeats`` rows of a batch."""
@@ -35,10 +39,10 @@ class Edit(Protocol):
     def regions(self, size: tuple[int, int]) -> Regions:
         """Source and target on a grid."""
 
-    def edit_energy(self, generation: Features, reference: Features, own: Regions) -> Tensor:
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
         """What pulls the object to its place; its gradient acts inside the edit region."""
 
-    def repair_energy(self, generation: Features, reference: Features, own: Regions, combined: Regions) -> Tensor:
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         """What mends the vacated place; its gradient acts outside the edit region."""
 
     # The trajectory is edited like the picture, its clean part and its noise apart: the clean part may be interpolated, noise must
@@ -50,5 +54,8 @@ class Edit(Protocol):
     def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         """The noise part (B, C, h, w) of a latent with the object's part replaced. ``fresh``: noise of the same spread."""
 
-    def place(self, latent: Tensor, original: Tensor, mode: str) -> Tensor:
-        """A latent with the object's part of ``original`` at its new place; ``mode`` is "bilinear" or "nearest"."""
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        """A latent with the object at its new place, taken from the ``source`` or the ``reference`` picture's latent.
+
+        ``mode`` is "bilinear" or "nearest".
+        """

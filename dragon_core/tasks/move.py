@@ -16,7 +16,7 @@ from ..energies.contrast import contrast_energy
 from ..energies.edit import edit_energy
 from ..energies.inpaint import inpaint_energy
 from ..errors import DragonError
-from ..features import Features
+from ..features import Views
 from ..fill import push_pull
 from ..regions import Regions, moved_regions, on_grid, surroundings
 from ..transforms import AffineWarp, warp
@@ -90,6 +90,10 @@ class Move:
     def leads(self) -> bool:
         return self.start != "off"
 
+    @property
+    def needs_reference(self) -> bool:
+        return False
+
     def on(self, device: torch.device, repeats: int) -> Move:
         mask = self.mask if self.mask.shape[0] == 1 or repeats == 1 else self.mask.repeat(repeats, 1, 1)
         return self if mask is self.mask and mask.device == device else replace(self, mask=mask.to(device))
@@ -97,14 +101,14 @@ class Move:
     def regions(self, size: tuple[int, int]) -> Regions:
         return moved_regions(self.mask, self.transform, size)
 
-    def edit_energy(self, generation: Features, reference: Features, own: Regions) -> Tensor:
-        return edit_energy(generation, reference, own.target, self.transform, self.weights.edit)
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        return edit_energy(views.generation, views.source, own.target, self.transform, self.weights.edit)
 
-    def repair_energy(self, generation: Features, reference: Features, own: Regions, combined: Regions) -> Tensor:
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         vacated = own.source * (1 - combined.target)
-        push = contrast_energy(generation, reference, vacated, self.weights.contrast)
+        push = contrast_energy(views.generation, views.source, vacated, self.weights.contrast)
         fill = surroundings(vacated, combined.rest)
-        return push + inpaint_energy(generation, reference, vacated, fill, self.weights.inpaint)
+        return push + inpaint_energy(views.generation, views.source, vacated, fill, self.weights.inpaint)
 
     def clear_clean(self, latent: Tensor) -> Tensor:
         if self.start in ("keep", "off"):
@@ -119,13 +123,13 @@ class Move:
         source = on_grid(self.mask, (noise.shape[-2], noise.shape[-1])).unsqueeze(1) > COVERED
         return torch.where(source, self._from_beyond(original, source, fresh) if self.start == "swap" else fresh, noise)
 
-    def place(self, latent: Tensor, original: Tensor, mode: str) -> Tensor:
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
         if self.start == "off":
             return latent
         moved = warp(self.mask.unsqueeze(1).float(), self.transform).squeeze(1)
         target = on_grid(moved, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
         known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
-        return torch.where(target & known, warp(original, self.transform, mode=mode, beyond="border"), latent)
+        return torch.where(target & known, warp(source, self.transform, mode=mode, beyond="border"), latent)
 
     def _from_beyond(self, original: Tensor, source: Tensor, fallback: Tensor) -> Tensor:
         """At p, the noise of the first of T(p), T(T(p)), … that lies in the picture and off the object; else the fallback's."""

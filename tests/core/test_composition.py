@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import get_args
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from dragon_core import composition
+from dragon_core.composition import Energies, Layout
 from dragon_core.errors import DragonError
-from dragon_core.features import Features
+from dragon_core.features import Features, Views
 from dragon_core.fill import push_pull
+from dragon_core.tasks.edit import Edit
 from dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from dragon_core.transforms import AffineWarp
 
@@ -33,6 +36,11 @@ def rand(*shape: int, seed: int) -> Tensor:
 
 def features(seed: int) -> Features:
     return rand(2, 3, *GRID, seed=seed), rand(2, 5, *GRID, seed=seed + 100)
+
+
+def evaluate(edits: Sequence[Edit], generation: Features, reference: Features) -> Energies:
+    size = (generation[0].shape[-2], generation[0].shape[-1])
+    return composition.evaluate(Layout.of(edits, size), Views(generation, reference))
 
 
 def s(a: list[float], b: list[float]) -> float:
@@ -76,9 +84,9 @@ def test_masks_of_two_moves_towards_each_other() -> None:
     """Guided as an edit: both targets. Noised by SDE: both sources and both targets."""
     moves = two_moves()
     targets = moved(LEFT, LEFT_BY) | moved(RIGHT, RIGHT_BY)
-    assert covered(composition.edit_mask(moves, GRID)) == targets
-    assert covered(composition.touched_mask(moves, GRID)) == LEFT | RIGHT | targets
-    assert covered(composition.edit_mask(moves[:1], GRID)) == moved(LEFT, LEFT_BY)
+    assert covered(Layout.of(moves, GRID).edit_mask) == targets
+    assert covered(Layout.of(moves, GRID).touched) == LEFT | RIGHT | targets
+    assert covered(Layout.of(moves[:1], GRID).edit_mask) == moved(LEFT, LEFT_BY)
 
 
 def test_energies_of_two_moves_towards_each_other_by_loops() -> None:
@@ -86,7 +94,7 @@ def test_energies_of_two_moves_towards_each_other_by_loops() -> None:
     filled from what neither touches, one cell around.
     """
     generation, reference = features(1), features(2)
-    got = composition.evaluate(two_moves(), generation, reference)
+    got = evaluate(two_moves(), generation, reference)
     targets = moved(LEFT, LEFT_BY) | moved(RIGHT, RIGHT_BY)
     rest = {(i, j) for i in range(GRID[0]) for j in range(GRID[1])} - LEFT - RIGHT - targets
     assert LEFT & moved(RIGHT, RIGHT_BY), "one takes a part of the other's place"
@@ -107,16 +115,16 @@ def test_energies_of_two_moves_towards_each_other_by_loops() -> None:
 
 def test_order_of_the_chain_does_not_matter_to_the_energies() -> None:
     generation, reference, moves = features(3), features(4), two_moves()
-    one, other = composition.evaluate(moves, generation, reference), composition.evaluate(moves[::-1], generation, reference)
+    one, other = evaluate(moves, generation, reference), evaluate(moves[::-1], generation, reference)
     torch.testing.assert_close(one.edit, other.edit)
     torch.testing.assert_close(one.content, other.content)
 
 
 def test_pictures_of_a_batch_do_not_mix() -> None:
     generation, reference = features(5), features(6)
-    both = composition.evaluate(two_moves(), generation, reference)
+    both = evaluate(two_moves(), generation, reference)
     for b in range(2):
-        alone = composition.evaluate(two_moves(), tuple(f[b : b + 1] for f in generation), tuple(f[b : b + 1] for f in reference))
+        alone = evaluate(two_moves(), tuple(f[b : b + 1] for f in generation), tuple(f[b : b + 1] for f in reference))
         torch.testing.assert_close(both.edit[b : b + 1], alone.edit)
         torch.testing.assert_close(both.content[b : b + 1], alone.content)
 
@@ -127,7 +135,7 @@ def test_gradcheck(count: int) -> None:
     generation, reference = ((rand(1, 2, 3, 5, seed=seed), rand(1, 3, 3, 5, seed=seed + 100)) for seed in (7, 8))
 
     def energies(*taps: Tensor) -> tuple[Tensor, Tensor]:
-        got = composition.evaluate(two_moves()[:count], taps, reference)
+        got = evaluate(two_moves()[:count], taps, reference)
         return got.edit, got.content
 
     assert torch.autograd.gradcheck(energies, tuple(f.requires_grad_() for f in generation))
@@ -136,7 +144,7 @@ def test_gradcheck(count: int) -> None:
 def test_where_each_part_pulls() -> None:
     """The edit part acts on target cells alone, the content part on everything but the targets, for sharp masks."""
     generation = tuple(f.requires_grad_() for f in features(9))
-    got = composition.evaluate(two_moves(), generation, features(10))
+    got = evaluate(two_moves(), generation, features(10))
     targets = moved(LEFT, LEFT_BY) | moved(RIGHT, RIGHT_BY)
     everywhere = {(i, j) for i in range(GRID[0]) for j in range(GRID[1])}
     for part, acting in ((got.edit, targets), (got.content, everywhere - targets)):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dragon_core.errors import DragonError
-from dragon_core.features import Features
+from dragon_core.features import Features, Views
 from dragon_core.fill import push_pull
 from dragon_core.regions import Regions
 from dragon_core.tasks.move import Move, MoveWeights, StartLatent
@@ -72,8 +72,8 @@ def test_the_four_energies_by_loops() -> None:
     rest = {(i, j) for i in range(8) for j in range(12)} - source - target - {(i, j) for i in (6, 7) for j in (6, 7)} - {(2, 2)}
     fill = {(i, j) for i, j in rest if any(max(abs(i - k), abs(j - m)) == 1 for k, m in vacated)}
     assert fill < rest
-    edit = move.edit_energy(generation, reference, own)
-    repair = move.repair_energy(generation, reference, own, combined)
+    edit = move.edit_energy(Views(generation, reference), own)
+    repair = move.repair_energy(Views(generation, reference), own, combined)
     for b in range(2):
         pairs = list(zip(generation, reference, strict=True))
         pull = sum(s(g[b, :, i, j].tolist(), r[b, :, i - 1, j - 2].tolist()) for g, r in pairs for i, j in target) / (2 * len(target))
@@ -89,8 +89,8 @@ def test_weight_0_switches_each_term_off() -> None:
     generation, reference = features(3), features(4)
     move = Move(block(8, 16, 8, 24), shift(8, 4), MoveWeights(edit=0, content=0, contrast=0, inpaint=0))
     own = move.regions(GRID)
-    assert move.edit_energy(generation, reference, own).tolist() == [0, 0]
-    assert move.repair_energy(generation, reference, own, own).tolist() == [0, 0]
+    assert move.edit_energy(Views(generation, reference), own).tolist() == [0, 0]
+    assert move.repair_energy(Views(generation, reference), own, own).tolist() == [0, 0]
     assert move.content_weight == 0
 
 
@@ -105,18 +105,18 @@ def test_an_unmoved_object_vacates_nothing() -> None:
     move = Move(block(8, 16, 8, 24), shift(0, 0))
     own = move.regions(GRID)
     torch.testing.assert_close(own.source, own.target)
-    assert move.repair_energy(features(5), features(6), own, own).abs().max() < 1e-4
+    assert move.repair_energy(Views(features(5), features(6)), own, own).abs().max() < 1e-4
 
 
 # Edited latents: the noise part, then the clean part
 
 
 def noise_of(move: Move, original: Tensor, fresh: Tensor) -> Tensor:
-    return move.place(move.clear_noise(original, original, fresh), original, "nearest")
+    return move.place(move.clear_noise(original, original, fresh), original, None, "nearest")
 
 
 def clean_of(move: Move, clean: Tensor) -> Tensor:
-    return move.place(move.clear_clean(clean), clean, "bilinear")
+    return move.place(move.clear_clean(clean), clean, None, "bilinear")
 
 
 def start_by_hand(mask: Tensor, dx: int, dy: int, how: str, original: Tensor, noise: Tensor) -> list[list[float]]:
@@ -163,7 +163,7 @@ def test_start_latent_off_is_the_latent_itself() -> None:
     latent, other = rand(1, 2, *LATENT, seed=3), rand(1, 2, *LATENT, seed=4)
     move = Move(block(8, 16, 8, 24), shift(8, 4), start="off")
     assert move.clear_noise(latent, other, other) is latent and move.clear_clean(latent) is latent
-    assert move.place(latent, other, "nearest") is latent
+    assert move.place(latent, other, None, "nearest") is latent
 
 
 def test_a_cell_joins_the_edit_from_two_fifths_on() -> None:
