@@ -5,6 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
+from .canvas import DragonCanvas
+from .canvas_object import DragonCanvasObject
 from .cross_attn_patch import DragonCrossAttnPatch
 from .euler_sampler import DragonEulerSampler
 from .guidance_branch import DragonGuidanceBranch
@@ -12,6 +14,7 @@ from .guider import DragonGuider
 from .invert import DragonInvert
 from .mini_model import DragonMiniModel
 from .move_loss import DragonMoveLoss
+from .preview import DragonPreview
 from .sampler import DragonSampler
 
 
@@ -29,4 +32,7 @@ class DragonExtension(ComfyExtension):
             DragonSampler,
             DragonGuider,
             DragonEulerSampler,
+            DragonCanvas,
+            DragonCanvasObject,
+            DragonPreview,
         ]

@@ -16,6 +16,9 @@ NODE_IDS = frozenset(
         "DragonGuider",
         "DragonEulerSampler",
         "DragonMiniModel",
+        "DragonCanvas",
+        "DragonCanvasObject",
+        "DragonPreview",
     }
 )
 

@@ -1,0 +1,74 @@
+"""DragonCanvas: the edit is drawn on the picture."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..dragon_core.drawing import read_drawing
+from ..dragon_core.errors import DragonError
+from ..dragon_core.points import format_points
+from .canvas_drawing import CanvasLink, DrawnOn, object_outputs, object_values, preview, to_pil, to_tensor
+from .links import CATEGORY, named
+
+log = logging.getLogger(__name__)
+
+#: The widget is made by web/dragon_canvas.js.
+CanvasWidget = io.Custom("DRAGON_CANVAS")
+
+
+class DragonCanvas(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonCanvas",
+            display_name="Dragon Canvas",
+            category=CATEGORY,
+            description=(
+                "Draw the edit on the picture: arrows for dragging, a mask over an object that you then move, scale and turn. Its "
+                "outputs are what the energy nodes take."
+            ),
+            inputs=[
+                io.Image.Input(
+                    "image", tooltip="The picture to draw on. A Load Image shows at once, any other source after its first run."
+                ),
+                CanvasWidget.Input(
+                    "drawing",
+                    tooltip="What is drawn, as JSON with coordinates relative to the picture.",
+                    extra_dict={"default": "", "socketless": True},
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="points", tooltip="The arrows as [[[x, y], [x, y]], …] in pixels, handle and target."),
+                *object_outputs(),
+                io.Image.Output(display_name="image", tooltip="The picture, as it came."),
+                io.Image.Output(display_name="preview", tooltip="The picture with arrows and masks drawn on it, for showing."),
+                CanvasLink.Output(display_name="drawing", tooltip="All objects, for DragonCanvasObject: the second one and further."),
+            ],
+            is_output_node=True,  # so that a picture that is not from a file can be fetched by running this node alone
+        )
+
+    @classmethod
+    def execute(cls, image: torch.Tensor, drawing: Any = "") -> io.NodeOutput:
+        with named(cls):
+            if image.ndim != 4 or 0 in image.shape:
+                raise DragonError(f"the image must have shape (pictures, height, width, colours), got {tuple(image.shape)}")
+            size = (image.shape[1], image.shape[2])
+            drawn = DrawnOn(read_drawing(drawing, size), size)
+        warnings = drawn.drawing.warnings(size)
+        for warning in warnings:
+            log.warning("DragonCanvas: %s", warning)
+        picture = to_pil(image[0])
+        shown = ui.PreviewImage(image[:1, ..., :3]).as_dict()["images"]
+        return io.NodeOutput(
+            format_points(drawn.drawing.points(size)),
+            *object_values(drawn.drawing.object(1), size),
+            image,
+            to_tensor(preview(picture, drawn)),
+            drawn,
+            # Keys of our own: under "images" the frontend would put the picture below the widget once more.
+            ui={"dragon_picture": shown, "dragon_warnings": list(warnings)},
+        )

@@ -1,0 +1,122 @@
+"""DragonCanvas, DragonCanvasObject and DragonPreview inside a real ComfyUI."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+
+def runs(mask: torch.Tensor) -> str:
+    """Run lengths by hand."""
+    lengths, value = [0], False
+    for cell in mask.flatten().tolist():
+        if bool(cell) != value:
+            lengths.append(0)
+            value = bool(cell)
+        lengths[-1] += 1
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+    def base36(number: int) -> str:
+        return (base36(number // 36) if number >= 36 else "") + digits[number % 36]
+
+    return " ".join(base36(length) for length in lengths)
+
+
+@pytest.fixture
+def masks() -> tuple[torch.Tensor, torch.Tensor]:
+    first, second = torch.zeros(1, 48, 64), torch.zeros(1, 48, 64)
+    first[:, 8:24, 8:24] = 1
+    second[:, 30:40, 40:60] = 1
+    return first, second
+
+
+@pytest.fixture
+def drawing(masks: tuple[torch.Tensor, torch.Tensor]) -> str:
+    first, second = ({"size": [64, 48], "runs": runs(mask[0])} for mask in masks)
+    return json.dumps(
+        {
+            "version": 1,
+            "size": [64, 48],
+            "arrows": [[0.25, 0.5, 0.5, 0.25]],
+            "objects": [{"mask": first, "move": [0.25, 0.125]}, {"mask": second, "move": [-0.5, 0], "scale": [2, 0.5], "rotation": 90}],
+        }
+    )
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    return torch.rand(2, 48, 64, 3, generator=torch.Generator().manual_seed(1))
+
+
+def test_outputs_are_what_was_drawn(run: Any, image: torch.Tensor, drawing: str, masks: Any) -> None:
+    points, mask, dx, dy, scale_x, scale_y, rotation, same, preview, link = run("DragonCanvas", image=image, drawing=drawing)
+    assert json.loads(points) == [[[16, 24], [32, 12]]]
+    assert torch.equal(mask, masks[0])
+    assert (dx, dy, scale_x, scale_y, rotation) == (16, 6, 1, 1, 0)
+    assert isinstance(dx, int) and isinstance(dy, int)
+    assert same is image
+    assert preview.shape[0] == 1 and preview.shape[-1] == 3 and preview.shape[2] * 48 == preview.shape[1] * 64
+    second = run("DragonCanvasObject", drawing=link, object=2)
+    assert torch.equal(second[0], masks[1])
+    assert second[1:] == (-32, 0, 2, 0.5, 90)
+
+
+def test_two_objects_move_in_one_run(run: Any, scene: Any, masks: Any, drawing: str) -> None:
+    """The scene's picture is 64×96: masks and shifts follow its size."""
+    _, mask, dx, dy, *_, link = run("DragonCanvas", image=scene.image, drawing=drawing)
+    (first,) = run("DragonMoveLoss", mask=mask, dx=dx, dy=dy)
+    mask, dx, dy, *_ = run("DragonCanvasObject", drawing=link, object=2)
+    assert mask.shape == (1, 64, 96)
+    (both,) = run("DragonMoveLoss", mask=mask, dx=dx, dy=dy, energy=first)
+    assert [edit.transform.shift for edit in both] == [(24, 8), (-48, 0)]
+
+
+def test_nothing_drawn_is_no_error(run: Any, image: torch.Tensor) -> None:
+    points, mask, dx, dy, *_ = run("DragonCanvas", image=image, drawing="")
+    assert points == "[]" and not mask.any() and (dx, dy) == (0, 0)
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 99_999, '{"version": 9}', json.dumps([[0, 0]] * 100_001)])
+def test_a_corrupt_drawing_is_refused_by_name(run: Any, refused: Any, image: torch.Tensor, text: str) -> None:
+    with refused("DragonCanvas"):
+        run("DragonCanvas", image=image, drawing=text)
+
+
+def test_an_object_that_is_not_there(run: Any, refused: Any, image: torch.Tensor, drawing: str) -> None:
+    link = run("DragonCanvas", image=image, drawing=drawing)[-1]
+    with refused("DragonCanvasObject", "object 3 is not on the canvas, which has 2"):
+        run("DragonCanvasObject", drawing=link, object=3)
+
+
+def test_the_preview_has_every_panel(run: Any, scene: Any, drawing: str) -> None:
+    link = run("DragonCanvas", image=scene.image, drawing=drawing)[-1]
+    energy = run("DragonMoveLoss", mask=scene.mask, dx=24, dy=8)[0]
+    reading = SimpleNamespace(step=0, sigma=9.0, edit=torch.tensor([2.0]), content=torch.tensor([1.0]), relative_size=torch.tensor([0.1]))
+    after = scene.image.flip(1)
+    widths = [
+        run("DragonPreview", source=scene.image, result=after, **given)[0].shape[2]
+        for given in ({}, {"energy": energy}, {"drawing": link}, {"drawing": link, "energy": energy, "readings": (reading, reading)})
+    ]
+    assert widths[0] < widths[1] == widths[2] < widths[3]
+
+
+def test_a_panel_is_the_source_pixel_by_pixel(run: Any) -> None:
+    source = (torch.rand(1, 512, 512, 3, generator=torch.Generator().manual_seed(3)) * 255).round() / 255
+    (page,) = run("DragonPreview", source=source, result=source)
+    found = page.unfold(1, 512, 1).shape[1]
+    rows = [top for top in range(found) if torch.equal(page[0, top, 8:520], source[0, 0])]
+    assert len(rows) == 1
+    assert torch.equal(page[0, rows[0] : rows[0] + 512, 8:520], source[0])
+    assert page[0, rows[0] : rows[0] + 512, -520:-8].max() == 0  # nothing differs
+
+
+def test_a_batch_has_a_row_each(run: Any, refused: Any, image: torch.Tensor) -> None:
+    one = run("DragonPreview", source=image[:1], result=image[:1])[0]
+    two = run("DragonPreview", source=image, result=image)[0]
+    assert two.shape[1] == 2 * one.shape[1]
+    with refused("DragonPreview", "3 source pictures but 2 results"):
+        run("DragonPreview", source=image[[0, 0, 1]], result=image)
