@@ -15,8 +15,10 @@ def box_mean(values: npt.ArrayLike, radius: int) -> npt.NDArray[np.float64]:
     for axis in (0, 1):
         pad = [(0, 0)] * out.ndim
         pad[axis] = (radius, radius)
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(out, pad, mode="edge"), width, axis=axis)
-        out = windows.mean(axis=-1)
+        sums = np.cumsum(np.pad(out, pad, mode="edge"), axis=axis)
+        first = np.take(sums, [width - 1], axis=axis)
+        later = np.take(sums, range(width, sums.shape[axis]), axis=axis) - np.take(sums, range(sums.shape[axis] - width), axis=axis)
+        out = np.concatenate([first, later], axis=axis) / width
     return out
 
 

@@ -1,7 +1,7 @@
 """How the threshold for "object found" was chosen: ``python3 -m dev run -- -m benchmarks.calibrate --cases DIR``.
 
 For each threshold, the object IoU of the VAE round trip of the truth (the ceiling), of the truth itself and of the unedited
-source. The threshold in :mod:`benchmarks.metrics` is the one with the highest median ceiling; it should reach 0.9.
+source. The threshold in :mod:`benchmarks.finding` is the one with the highest median ceiling; it should reach 0.9.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cases import Case, Picture, load_cases
-from benchmarks.metrics import find_object, iou
+from benchmarks.finding import find_object
+from benchmarks.metrics import iou
 
 LOG = logging.getLogger("benchmarks.calibrate")
 THRESHOLDS = (0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1)

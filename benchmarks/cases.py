@@ -1,8 +1,20 @@
 """A benchmark case: a picture, an edit of it and the true answer, kept as a folder that anyone can make.
 
-Files: ``source.png``, ``truth.png``, ``clean.png`` (the scene without the object), ``mask.png`` and ``truth_mask.png`` (white =
-object, in the source and in the answer), for paste and appearance ``reference.png`` and ``reference_mask.png``, and
-``edit.json``: ``{"task": "move", "prompt": "…", "dx": 40, "dy": -6}`` (``scale``, ``points`` for other tasks). All of one size.
+Files, all of one size: ``source.png``, ``truth.png``, ``clean.png`` (the scene without the object), ``mask.png`` and
+``truth_mask.png`` (white = object, in the source and in the answer). For appearance and paste also ``reference.png`` and
+``reference_mask.png``, which may have a size of their own. And ``edit.json``, pixels and (x, y) throughout:
+
+========== =========================================================================================================
+move       ``{"task": "move", "prompt": "…", "dx": 40, "dy": -6}``
+resize     ``dx``, ``dy``, ``scale``: T(p) = c + scale (p − c) + (dx, dy), c the centroid of mask.png
+drag       ``points``: ``[[[handle x, handle y], [target x, target y]], …]``
+appearance the object of mask.png gets the look of reference_mask.png's and keeps its shape; masks without shadows, and
+           clean.png keeps the object's shadow
+paste      ``dx``, ``dy``, ``scale``: T as for resize, from pixels of reference.png to pixels of source.png, c the centroid
+           of reference_mask.png. mask.png is where the object will stand (= truth_mask.png), clean.png is the source
+========== =========================================================================================================
+
+``prompt`` describes source.png, ``reference_prompt`` reference.png, and ``edited_prompt`` the answer where other words fit it.
 """
 
 from __future__ import annotations
@@ -43,6 +55,16 @@ class Edit:
     dy: float = 0.0
     scale: float = 1.0
     points: tuple[tuple[Point, Point], ...] = ()
+    edited_prompt: str = ""
+    """What the answer shows; empty where ``prompt`` says it, too."""
+    reference_prompt: str = ""
+
+    @property
+    def asks(self) -> str:
+        """The edit's numbers in a few characters."""
+        if self.points:
+            return "  ".join(f"({h[0]:.0f}, {h[1]:.0f}) → ({t[0]:.0f}, {t[1]:.0f})" for h, t in self.points)
+        return f"({self.dx:+.0f}, {self.dy:+.0f}) × {self.scale:g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +85,18 @@ class Case:
     def side(self) -> int:
         """The longer side in pixels: what distances are a share of."""
         return max(self.mask.shape)
+
+    @property
+    def wanted_prompt(self) -> str:
+        """What describes the edited picture."""
+        return self.edit.edited_prompt or self.edit.prompt
+
+    @property
+    def needed_reference(self) -> tuple[Picture, Mask]:
+        """The second picture and the object in it, of tasks that have one."""
+        if self.reference is None or self.reference_mask is None:
+            raise CaseError(f"{self.name} has no reference.png and reference_mask.png; the task '{self.edit.task}' needs both.")
+        return self.reference, self.reference_mask
 
     @property
     def vacated(self) -> Mask:
@@ -92,6 +126,8 @@ def load_case(folder: Path) -> Case:
         found = getattr(case, name).shape[:2]
         if found != (height, width):
             raise CaseError(f"{folder / name}.png is {found[1]}×{found[0]}, but mask.png is {width}×{height}; make all files one size.")
+    if case.reference is not None and case.reference_mask is not None and case.reference.shape[:2] != case.reference_mask.shape:
+        raise CaseError(f"{folder}: reference.png and reference_mask.png differ in size; make both the same.")
     return case
 
 
@@ -174,6 +210,10 @@ def _edit_fields(edit: Edit) -> dict[str, Any]:
         fields["scale"] = edit.scale
     if edit.task == "drag":
         fields["points"] = [[list(handle), list(target)] for handle, target in edit.points]
+    if edit.edited_prompt:
+        fields["edited_prompt"] = edit.edited_prompt
+    if edit.task in WITH_REFERENCE:
+        fields["reference_prompt"] = edit.reference_prompt
     return fields
 
 
@@ -190,20 +230,28 @@ def _read_edit(path: Path) -> Edit:
     task = fields.get("task")
     if task not in TASKS:
         raise CaseError(f"{path}: 'task' is {task!r}; it must be one of {', '.join(TASKS)}.")
-    prompt = fields.get("prompt", "")
-    if not isinstance(prompt, str):
-        raise CaseError(f"{path}: 'prompt' must be text that describes the picture.")
     edit = Edit(
         task=task,
-        prompt=prompt,
-        dx=_number(path, fields, "dx", 0.0, required=task == "move"),
-        dy=_number(path, fields, "dy", 0.0, required=task == "move"),
+        prompt=_text(path, fields, "prompt"),
+        dx=_number(path, fields, "dx", 0.0, required=task in ("move", "paste")),
+        dy=_number(path, fields, "dy", 0.0, required=task in ("move", "paste")),
         scale=_number(path, fields, "scale", 1.0, required=task == "resize"),
         points=_points(path, fields.get("points", []), required=task == "drag"),
+        edited_prompt=_text(path, fields, "edited_prompt"),
+        reference_prompt=_text(path, fields, "reference_prompt"),
     )
+    if edit.scale <= 0:
+        raise CaseError(f"{path}: 'scale' is {edit.scale:g}; it must be above 0, and 1 keeps the size.")
     if task == "move" and edit.dx == 0 and edit.dy == 0:
         raise CaseError(f"{path}: 'dx' and 'dy' are both 0, so nothing would move; give the shift in pixels.")
     return edit
+
+
+def _text(path: Path, fields: Mapping[str, object], key: str) -> str:
+    value = fields.get(key, "")
+    if not isinstance(value, str):
+        raise CaseError(f"{path}: '{key}' must be text that describes the picture.")
+    return value
 
 
 def _number(path: Path, fields: Mapping[str, object], key: str, default: float, *, required: bool) -> float:

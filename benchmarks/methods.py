@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cases import Case, Picture
@@ -58,12 +59,11 @@ def _without(**off: bool) -> Callable[[Case, Host, Settings], Picture]:
 def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     task = find_task(case.edit.task)
     settings = parts.settings
-    model, positive, negative = host.loaded[0], host.text(case.edit.prompt), host.text("")
-    trajectory = host.remember(("invert", _key(host, settings)), lambda: _invert(case, host, settings))
-    branch = host.run("DragonGuidanceBranch", settings, trajectory=trajectory)[0]
+    model, positive, negative = host.loaded[0], host.text(case.wanted_prompt), host.text("")
+    branch = host.run("DragonGuidanceBranch", settings, **_trajectories(case, host, settings))[0]
     energy = task.energy(case, host, settings)
     if parts.attention:
-        merge = settings.over(Settings({"mode": task.attention}))
+        merge = settings.over(Settings(task.attention))
         model = host.run("DragonCrossAttnPatch", merge, model=model, branch=branch)[0]
     if not parts.guidance:
         settings = Settings({"DragonSampler.energy_scale": 0.0}).over(settings)
@@ -74,10 +74,18 @@ def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     return host.decode(latent)
 
 
-def _invert(case: Case, host: Host, settings: Settings) -> Any:  # noqa: ANN401 - the pack's own trajectory type
-    latent = host.encode(case.source)
-    model, positive = host.loaded[0], host.text(case.edit.prompt)
-    return host.run("DragonInvert", settings, model=model, positive=positive, latent=latent)[0]
+def _trajectories(case: Case, host: Host, settings: Settings) -> dict[str, Any]:
+    """What DragonGuidanceBranch replays: the source's trajectory and, for tasks that take from a second picture, that one's."""
+    links = {"trajectory": (case.source, case.edit.prompt)}
+    if case.reference is not None:
+        links["reference"] = (case.reference, case.edit.reference_prompt)
+
+    def inverted(picture: Picture, prompt: str) -> Any:  # noqa: ANN401 - the pack's own trajectory type
+        inputs = {"model": host.loaded[0], "positive": host.text(prompt), "latent": host.encode(picture)}
+        return host.run("DragonInvert", settings, **inputs)[0]
+
+    key = _key(host, settings)
+    return {name: host.remember((name, key), partial(inverted, *link)) for name, link in links.items()}
 
 
 def _key(host: Host, settings: Settings) -> tuple[tuple[str, object], ...]:

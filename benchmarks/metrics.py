@@ -1,10 +1,4 @@
-"""How close an edited picture came to the true answer (spec/benchmark.md, section 1). Pure functions on arrays.
-
-*Finding the object*: pixels where the output differs from the clean scene by more than :data:`FOUND_THRESHOLD` (mean over
-RGB of the absolute difference). Both pictures are first low-passed by the same box of side 2r+1, r = side/128: every
-method's output but the pixel baselines' has gone through the VAE, whose error on fine texture is not an object, and what
-a picture is compared with should be as sharp as the picture. The box does that for any method without asking which VAE it used.
-"""
+"""How close an edited picture came to the true answer (spec/benchmark.md, section 1). Pure functions on arrays."""
 
 from __future__ import annotations
 
@@ -16,22 +10,38 @@ import numpy.typing as npt
 
 from benchmarks.box import box_mean, dilate
 from benchmarks.cases import Case, Mask, Picture
+from benchmarks.colour import colour_distance, colour_share, look_error
+from benchmarks.finding import find_object
+from benchmarks.tracking import drag_distance
 
-FOUND_THRESHOLD = 0.06
-"""Calibrated once, see the module's docstring and ``benchmarks/README.md``."""
 BEST_PSNR = 100.0
 """dB given to identical pictures, so that every figure is finite (8-bit rounding alone is about 59 dB)."""
 SSIM_RADIUS = 3
+VACATED_LEAST = 0.02
+"""Less than this share of the object's mask is an edge, not a vacated place."""
+
 MEASURABLE = 0.9
+MEASURABLE_COLOUR = 15.0
+"""Units of a*, b* between source and reference, at least: less is hardly another look."""
+MEASURABLE_SHARE = 0.2
+"""What the true answer may leave of that distance."""
+MEASURABLE_DRAG = 0.25
+"""How far the distance measured without an edit may be from the pairs' own, as a share of it."""
 
 IOU_SHARE = 0.8
 GHOST_LIMIT = 0.3
 BACKGROUND_MARGIN = 3.0
+COLOUR_LIMIT = 0.4
+DRAG_LIMIT = 0.04
 
 
 @dataclass(frozen=True)
 class Score:
-    """One picture against the truth. ``ghost`` is None where the edit vacates nothing."""
+    """One picture against the truth. ``ghost`` is None where the edit vacates nothing, the last three for other tasks than their own.
+
+    ``drag_distance``: a share of the side. ``colour_distance`` (to the reference) and ``look_error`` (to the truth, pixel by pixel):
+    shares of the unedited source's.
+    """
 
     object_iou: float
     centroid_error: float
@@ -39,6 +49,9 @@ class Score:
     object_psnr: float
     object_ssim: float
     background_psnr: float
+    drag_distance: float | None = None
+    colour_distance: float | None = None
+    look_error: float | None = None
 
 
 def score(output: Picture, case: Case) -> Score:
@@ -55,29 +68,41 @@ def score(output: Picture, case: Case) -> Score:
         object_psnr=psnr(output, case.truth, case.truth_mask),
         object_ssim=ssim(output, case.truth, case.truth_mask),
         background_psnr=psnr(output, case.truth, background(case)),
+        drag_distance=drag_distance(output, case),
+        colour_distance=colour_share(output, case),
+        look_error=look_error(output, case),
     )
 
 
 def success(result: Score, ceiling: Score) -> bool:
-    """IoU ≥ 0.8 × the ceiling's, ghost ≤ 0.3, background PSNR ≥ the ceiling's − 3 dB."""
+    """Background PSNR ≥ the ceiling's − 3 dB, ghost ≤ 0.3 where something is vacated, and the edit itself:
+
+    drag: mean distance ≤ 4 % of the side; others: object IoU ≥ 0.8 × the ceiling's; appearance also: colour distance ≤ 0.4.
+    """
+    if result.drag_distance is not None:
+        arrived = result.drag_distance <= DRAG_LIMIT
+    else:
+        arrived = result.object_iou >= IOU_SHARE * ceiling.object_iou - 1e-9
     return (
-        result.object_iou >= IOU_SHARE * ceiling.object_iou - 1e-9
+        arrived
+        and (result.colour_distance is None or result.colour_distance <= COLOUR_LIMIT)
         and (result.ghost is None or result.ghost <= GHOST_LIMIT)
         and result.background_psnr >= ceiling.background_psnr - BACKGROUND_MARGIN
     )
 
 
 def is_measurable(case: Case) -> bool:
-    """Whether the measure sees the object in the perfect answer (IoU ≥ :data:`MEASURABLE`)."""
-    return iou(find_object(case.truth, case.clean), case.truth_mask) >= MEASURABLE
-
-
-def find_object(output: Picture, clean: Picture, threshold: float = FOUND_THRESHOLD) -> Mask:
-    """Where the output shows something that the clean scene does not: boolean (H, W)."""
-    radius = max(1, round(max(clean.shape[:2]) / 128))
-    difference = np.abs(box_mean(output, radius) - box_mean(clean, radius)).mean(axis=-1)
-    found: Mask = difference > threshold
-    return found
+    """Whether the measures see what they should in the perfect answer, and the lack of it in the unedited source."""
+    if iou(find_object(case.truth, case.clean), case.truth_mask) < MEASURABLE:
+        return False
+    if case.edit.task == "appearance":
+        unedited = colour_distance(case.source, case.mask, *case.needed_reference)
+        return unedited >= MEASURABLE_COLOUR and (colour_share(case.truth, case) or 0.0) <= MEASURABLE_SHARE
+    unmoved = drag_distance(case.source, case)
+    if unmoved is not None:
+        asked = float(np.mean([np.hypot(t[0] - h[0], t[1] - h[1]) for h, t in case.edit.points])) / case.side
+        return abs(unmoved - asked) <= MEASURABLE_DRAG * asked
+    return True
 
 
 def iou(first: Mask, second: Mask) -> float:
@@ -96,7 +121,8 @@ def centroid_distance(found: Mask, truth: Mask) -> float:
 
 def ghost(output: Picture, case: Case) -> float | None:
     """Mean |output − truth| in the vacated area, over the same for the unedited source: 1 = nothing cleared, 0 = all."""
-    unedited = float(np.abs(case.source - case.truth)[case.vacated].mean()) if case.vacated.any() else 0.0
+    is_vacated = case.vacated.sum() > VACATED_LEAST * case.mask.sum()
+    unedited = float(np.abs(case.source - case.truth)[case.vacated].mean()) if is_vacated else 0.0
     if unedited == 0:
         return None
     return float(np.abs(output - case.truth)[case.vacated].mean()) / unedited

@@ -20,6 +20,9 @@ MEASURES = (
     "object_psnr",
     "object_ssim",
     "background_psnr",
+    "drag_distance",
+    "colour_distance",
+    "look_error",
     "seconds",
     "row_forwards",
     "row_backwards",
@@ -112,7 +115,7 @@ def load_results(path: Path) -> Results:
         names = metrics.Score.__dataclass_fields__
         for case, methods in content["cases"].items():
             for method, entry in methods.items():
-                score = metrics.Score(**{name: entry[name] for name in names})
+                score = metrics.Score(**{name: entry.get(name) for name in names})
                 cost = {name: entry[name] for name in MEASURES if name in entry and name not in names}
                 results.add(Row(case, method, entry["fingerprint"], score, cost))
     return results
@@ -135,22 +138,27 @@ COLUMNS = {
     "object_psnr": ("object PSNR", "{:.1f}"),
     "object_ssim": ("object SSIM", "{:.3f}"),
     "background_psnr": ("background PSNR", "{:.1f}"),
+    "drag_distance": ("drag distance", "{:.3f}"),
+    "colour_distance": ("colour distance", "{:.3f}"),
+    "look_error": ("look error", "{:.3f}"),
     "seconds": ("seconds", "{:.1f}"),
     "row_forwards": ("forwards", "{:.0f}"),
     "row_backwards": ("backwards", "{:.0f}"),
     "peak_memory_mb": ("MB", "{:.0f}"),
 }
-WITH_INTERVAL = (SUCCESS, "object_iou", "centroid_error", "ghost", "object_psnr", "object_ssim", "background_psnr")
+OF_ONE_TASK = ("drag_distance", "colour_distance", "look_error")
+WITHOUT_INTERVAL = ("seconds", "row_forwards", "row_backwards", "peak_memory_mb")
 
 
 def markdown(summary: Mapping[str, Mapping[str, Interval]]) -> str:
-    """The table: medians with their intervals in brackets."""
-    lines = ["| method | cases | " + " | ".join(title for title, _ in COLUMNS.values()) + " |"]
-    lines.append("|---" * (len(COLUMNS) + 2) + "|")
+    """The table: medians with their intervals in brackets. A column that belongs to one task stands only where it was measured."""
+    shown = {k: v for k, v in COLUMNS.items() if k not in OF_ONE_TASK or any(k in columns for columns in summary.values())}
+    lines = ["| method | cases | " + " | ".join(title for title, _ in shown.values()) + " |"]
+    lines.append("|---" * (len(shown) + 2) + "|")
     for method, columns in summary.items():
         cells = [method, str(max(found.count for found in columns.values()))]
-        for name, (_, form) in COLUMNS.items():
-            cells.append(_cell(columns.get(name), form, name in WITH_INTERVAL))
+        for name, (_, form) in shown.items():
+            cells.append(_cell(columns.get(name), form, name not in WITHOUT_INTERVAL))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -121,20 +121,23 @@ def _sample_object(rng: np.random.Generator, names: list[str], horizon: float, l
     )
 
 
-def render(scene: Scene, side: int = SIDE) -> np.ndarray:
-    """Picture of a scene: float32 (side, side, 3) in [0, 1]."""
+def render(scene: Scene, side: int = SIDE, only_shadow_of: int | None = None) -> np.ndarray:
+    """Picture of a scene: float32 (side, side, 3) in [0, 1]. Of the object ``only_shadow_of`` the shadow alone is drawn."""
     picture = _background(scene, side)
-    for placed in sorted(scene.objects, key=lambda o: o.y):
+    for index, placed in sorted(enumerate(scene.objects), key=lambda item: item[1].y):
         shade = _shadow(placed, side)[..., None]
         picture = picture * (1 - 0.5 * shade)
+        if index == only_shadow_of:
+            continue
         layer = _layer(placed, side)
         picture = picture * (1 - layer[..., 3:]) + layer[..., :3]
     return np.clip(picture, 0.0, 1.0).astype(np.float32)
 
 
-def object_mask(placed: Placed, side: int = SIDE) -> np.ndarray:
-    """Boolean (side, side): where the object or its contact shadow changes the picture visibly."""
-    return (_layer(placed, side)[..., 3] > 0.3) | (_shadow(placed, side) > 0.25)
+def object_mask(placed: Placed, side: int = SIDE, shadow: bool = True) -> np.ndarray:
+    """Boolean (side, side): where the object, or its contact shadow, changes the picture visibly."""
+    body = _layer(placed, side)[..., 3] > 0.3
+    return body | (_shadow(placed, side) > 0.25) if shadow else body
 
 
 def _layer(placed: Placed, side: int) -> np.ndarray:

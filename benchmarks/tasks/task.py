@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from benchmarks.cases import Case, Picture
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
-    from benchmarks.settings import Settings
+    from benchmarks.settings import Settings, Value
     from training.world import Scene
 
 
@@ -27,5 +27,5 @@ class Task:
     """The edit done with pixels alone: (H, W, 3)."""
     energy: Callable[[Case, Host, Settings], object]
     """The task's energy, from its node."""
-    attention: str
-    """K/V merge mode of the task (algorithm.md, section 8)."""
+    attention: Mapping[str, Value]
+    """DragonCrossAttnPatch's inputs for the task, where they are not what that node ships with (algorithm.md, section 8)."""

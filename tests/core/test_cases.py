@@ -52,6 +52,10 @@ def test_a_case_comes_back_as_it_was(tmp_path: Path) -> None:
         ({"task": "move", "prompt": "", "dx": 0, "dy": 0}, "nothing would move"),
         ({"task": "move", "prompt": 3, "dx": 1, "dy": 0}, "'prompt'"),
         ({"task": "drag", "prompt": "", "points": [[1, 2, 3]]}, "'points'"),
+        ({"task": "resize", "prompt": ""}, "'scale'"),
+        ({"task": "resize", "prompt": "", "scale": 0}, "above 0"),
+        ({"task": "paste", "prompt": "", "scale": 1}, "'dx'"),
+        ({"task": "paste", "prompt": "", "dx": 1, "dy": 1, "reference_prompt": 1}, "'reference_prompt'"),
         ([], "one JSON object"),
     ],
 )
@@ -106,11 +110,6 @@ def test_rendered_cases_are_the_same_every_time_and_a_longer_list_begins_with_a_
     assert digest(next(make_cases("move", "unseen", 1, seed=6))) != digest(first[0])
     vertical, horizontal = abs(second[1].edit.dy), abs(second[1].edit.dx)
     assert vertical < horizontal
-
-
-def test_an_unknown_task_says_so() -> None:
-    with pytest.raises(NotImplementedError, match="not supported yet"):
-        next(make_cases("drag", "seen", 1, seed=0))
 
 
 def test_variants_are_read_from_the_command_line() -> None:
