@@ -112,6 +112,23 @@ def require_full_load(executor: Callable[..., Any], model: comfy.model_patcher.M
     return prepared
 
 
+def resident(model: comfy.model_patcher.ModelPatcher) -> comfy.model_patcher.ModelPatcher:
+    """A MODEL whose weights stay where they are between a forward and its backward pass.
+
+    Newer releases page weights in and out while the model runs ("dynamic VRAM", their default on NVIDIA cards since spring 2026). For
+    whatever cannot live with that, ComfyUI keeps a second patcher of the same checkpoint that loads as it used to.
+    """
+    pages = getattr(model, "is_dynamic", None)
+    if pages is None or not pages():
+        return model
+    if model.cached_patcher_init is None:
+        raise DragonError(
+            "ComfyUI pages this model's weights in and out (dynamic VRAM), which guidance cannot work with, and the node that loaded "
+            "it cannot load it otherwise: load it with CheckpointLoaderSimple or UNETLoader, or start ComfyUI with --disable-dynamic-vram"
+        )
+    return model.get_non_dynamic_delegate()
+
+
 def _out_of_inference(value: Any) -> Any:
     """A copy of nested conditioning in which no tensor belongs to inference mode."""
     if isinstance(value, Tensor):
@@ -269,7 +286,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         edits = composition.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell)
         if branch.reference is None and any(edit.needs_reference for edit in edits):
             raise DragonError(NO_REFERENCE)
-        super().__init__(model)
+        super().__init__(resident(model) if strength > 0 and edits else model)
         self.branch = branch
         self.edits = edits
         self.strength = strength if edits else 0.0
