@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,12 +14,16 @@ from .errors import DragonError
 
 @dataclass(frozen=True)
 class AffineWarp:
-    """T(p) = centre + matrix (p − centre) + shift. Points are (x, y) in pixels of an image of ``image_size`` (height, width)."""
+    """T(p) = centre + matrix (p − centre) + shift. Points are (x, y) in pixels of an image of ``image_size`` (height, width).
+
+    ``source_size``: (height, width) of the picture that p lies in where that is another one, as in pasting.
+    """
 
     image_size: tuple[int, int]
     shift: tuple[float, float] = (0.0, 0.0)
     matrix: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
     centre: tuple[float, float] = (0.0, 0.0)
+    source_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         (a, b), (c, d) = self.matrix
@@ -40,20 +45,54 @@ class AffineWarp:
         inverse = torch.linalg.inv(torch.tensor(self.matrix, dtype=torch.float64))
         back = -(inverse @ torch.tensor(self.shift, dtype=torch.float64))
         (a, b), (c, d) = inverse.tolist()
-        return replace(self, matrix=((a, b), (c, d)), shift=(float(back[0]), float(back[1])))
+        sizes = {} if self.source_size is None else {"image_size": self.source_size, "source_size": self.image_size}
+        return replace(self, matrix=((a, b), (c, d)), shift=(float(back[0]), float(back[1])), **sizes)
 
 
-def warp(image: Tensor, transform: AffineWarp, mode: str = "bilinear", beyond: str = "zeros") -> Tensor:
-    """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's picture.
+def warp(
+    image: Tensor, transform: AffineWarp, mode: str = "bilinear", beyond: str = "zeros", size: tuple[int, int] | None = None
+) -> Tensor:
+    """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's source picture.
 
-    ``mode`` is "bilinear", or "nearest" where values must not be mixed (noise keeps its variance). ``beyond`` the frame are
-    "zeros", or the values at its "border".
+    ``mode`` is "bilinear", "area" (the same, averaged over what a cell covers where the transform shrinks), or "nearest" where values
+    must not be mixed (noise keeps its variance). ``beyond`` the frame are "zeros", or the values at its "border". ``size``: the grid
+    of ``out``, where it is not the image's.
     """
-    h, w = image.shape[-2:]
-    height, width = transform.image_size
-    y = (torch.arange(h, device=image.device, dtype=torch.float64) + 0.5) * (height / h)
-    x = (torch.arange(w, device=image.device, dtype=torch.float64) + 0.5) * (width / w)
-    points = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    source = transform.inverse(points) / points.new_tensor([width, height]) * 2 - 1
-    grid = source.to(image.dtype).expand(image.shape[0], h, w, 2)
-    return F.grid_sample(image, grid, mode=mode, padding_mode=beyond, align_corners=False)
+    h, w = size or (image.shape[-2], image.shape[-1])
+    fine = _samples_per_cell(transform) if mode == "area" else 1
+    points = _came_from(transform, (h * fine, w * fine), image.device)
+    height, width = transform.source_size or transform.image_size
+    grid = (points / points.new_tensor([width, height]) * 2 - 1).to(image.dtype).expand(image.shape[0], -1, -1, 2)
+    out = F.grid_sample(image, grid, mode="nearest" if mode == "nearest" else "bilinear", padding_mode=beyond, align_corners=False)
+    return out if fine == 1 else F.avg_pool2d(out, fine)
+
+
+def unrepeated(transform: AffineWarp, size: tuple[int, int], source: tuple[int, int], device: torch.device) -> Tensor:
+    """Where a "nearest" :func:`warp` from a grid ``source`` to a grid ``size`` puts each value for the first time: bool (h, w).
+
+    Enlarging takes values several times, and repeated noise is no longer white. Of equals the one nearest to its origin counts.
+    """
+    height, width = transform.source_size or transform.image_size
+    at = _came_from(transform, size, device)
+    at = at * at.new_tensor([source[1] / width, source[0] / height])
+    column, row = at.floor().unbind(-1)
+    inside = (column >= 0) & (column < source[1]) & (row >= 0) & (row < source[0])
+    cell = torch.where(inside, row * source[1] + column, torch.zeros_like(row)).long().flatten()
+    order = torch.arange(cell.numel(), device=device) * 1e-9
+    away = torch.where(inside, (at - at.floor() - 0.5).abs().amax(-1), torch.full_like(row, math.inf)).flatten() + order
+    nearest = torch.full((source[0] * source[1],), math.inf, dtype=away.dtype, device=device).scatter_reduce(0, cell, away, "amin")
+    return (inside.flatten() & (away == nearest[cell])).view(size)
+
+
+def _came_from(transform: AffineWarp, size: tuple[int, int], device: torch.device) -> Tensor:
+    """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2), pixels of its source picture."""
+    (h, w), (height, width) = size, transform.image_size
+    y = (torch.arange(h, device=device, dtype=torch.float64) + 0.5) * (height / h)
+    x = (torch.arange(w, device=device, dtype=torch.float64) + 0.5) * (width / w)
+    return transform.inverse(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1))
+
+
+def _samples_per_cell(transform: AffineWarp) -> int:
+    """How finely, each way, a shrinking transform must be sampled so that no value is skipped."""
+    stretch = torch.linalg.svdvals(torch.tensor(transform.matrix, dtype=torch.float64))
+    return max(1, min(8, math.ceil(1 / float(stretch[-1]) - 1e-6)))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dragon_core.errors import DragonError
-from dragon_core.transforms import AffineWarp, warp
+from dragon_core.transforms import AffineWarp, unrepeated, warp
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]
 
@@ -195,3 +195,41 @@ def test_input_is_left_alone() -> None:
 def test_transform_without_an_inverse_is_refused(matrix: Matrix) -> None:
     with pytest.raises(DragonError, match="use a scale above 0"):
         AffineWarp(SIZE, matrix=matrix)
+
+
+# Two pictures of different sizes, and shrinking
+
+
+def test_warp_between_pictures_of_different_sizes() -> None:
+    """A whole-pixel shift from a 6 × 10 picture into one of 8 × 7: every pixel by hand."""
+    image = torch.arange(60, dtype=torch.float64).view(1, 1, 6, 10)
+    transform = AffineWarp((8, 7), shift=(-2, 3), source_size=(6, 10))
+    out = warp(image, transform, size=(8, 7))
+    for y in range(8):
+        for x in range(7):
+            expected = float(image[0, 0, y - 3, x + 2]) if 0 <= y - 3 < 6 else 0.0
+            assert float(out[0, 0, y, x]) == pytest.approx(expected, abs=1e-9)
+    back = warp(out, transform.inverted(), size=(6, 10))
+    torch.testing.assert_close(back[..., :5, 2:9], image[..., :5, 2:9])
+
+
+def test_area_warp_averages_what_a_cell_covers() -> None:
+    """Half the size about a corner: the mean of 2 × 2, where bilinear sampling at a third would skip pixels."""
+    image = torch.rand(1, 2, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    half = AffineWarp((8, 8), matrix=((0.5, 0.0), (0.0, 0.5)))
+    torch.testing.assert_close(warp(image, half, mode="area")[..., :4, :4], torch.nn.functional.avg_pool2d(image, 2))
+    grown = AffineWarp((8, 8), matrix=((2.0, 0.0), (0.0, 2.0)))
+    assert torch.equal(warp(image, grown, mode="area"), warp(image, grown))
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 1.7, 3.0])
+def test_noise_is_taken_once(scale: float) -> None:
+    """No value of the source twice; and where nothing is enlarged nothing is left out."""
+    image = torch.arange(1, 1 + 9 * 7, dtype=torch.float64).view(1, 1, 9, 7)
+    transform = AffineWarp((90, 110), shift=(13, 8), matrix=((scale, 0.0), (0.0, scale)), centre=(35, 45), source_size=(90, 70))
+    size = (9, 11)
+    taken = warp(image, transform, mode="nearest", size=size)[0, 0]
+    once = unrepeated(transform, size, (9, 7), image.device)
+    values = taken[once].tolist()
+    assert len(values) == len(set(values)) and 0.0 not in values
+    assert set(values) == set(taken[taken > 0].tolist())
