@@ -3,7 +3,8 @@
 Every case goes through every method, by the same nodes that a user runs. Beside results.json come the outputs
 (``results-pictures/``), the table (``results.md``) and a contact sheet (``results.png``). A run that was stopped goes on
 where it was; rows made with other settings, weights or cases are made again. Machines or processes share the work with
-``--shard 1/2`` and ``--shard 2/2`` (each writes its own file); the same command without it then gathers them.
+``--shard 1/2`` and ``--shard 2/2`` (each writes its own file); the same command without it then gathers them. Or with
+``--ray``: actors on a Ray cluster, or on this machine, each of which holds a model (:mod:`benchmarks.spread`).
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import hashlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import methods, metrics, sheet
+from benchmarks import methods, sheet
 from benchmarks.cases import Case, CaseError, Picture, digest, load_cases, load_picture, save_picture
-from benchmarks.cost import peak_memory, reset_peak_memory
+from benchmarks.metrics import Score
 from benchmarks.results import Row, load_results, markdown
+from benchmarks.runner import Job, Outcome, Runner
 from benchmarks.settings import SettingError, Settings, Variant, parse_overrides, parse_variant
+from benchmarks.spread import RayPool, SpreadError
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
@@ -51,7 +54,7 @@ class Files:
 
 
 class Bench:
-    """One run: cases through methods, into results."""
+    """One run: cases through methods, into results. ``host`` tells the settings and weights that a row is valid for."""
 
     def __init__(self, files: Files, wanted: Sequence[Variant], host: Host | None) -> None:
         self.files = files
@@ -63,24 +66,26 @@ class Bench:
         self.names = [variant.name for variant in wanted]
         self.results.about = self._about()
 
-    def measure(self, case: Case) -> None:
-        """Every wanted method that has no valid row yet."""
-        for variant in self.wanted:
-            fingerprint = self._fingerprint(case, variant)
-            if self.results.has(case.name, variant.name, fingerprint) and self.files.picture(case, variant.name).is_file():
-                continue
-            picture, cost = self._run(case, variant)
-            score = metrics.score(picture, case)
-            path = self.files.picture(case, variant.name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_picture(picture, path)
-            self.results.add(Row(case.name, variant.name, fingerprint, score, cost))
-            self.save()
-            ghost = "–" if score.ghost is None else f"{score.ghost:.3f}"
-            LOG.info(
-                "%s  %-18s IoU %.3f  ghost %s  background %.1f dB  %.1f s",
-                case.name, variant.name, score.object_iou, ghost, score.background_psnr, cost["seconds"],
-            )  # fmt: skip
+    def todo(self, cases: Iterable[Case]) -> Iterator[Job]:
+        """Every case with the wanted methods that it has no valid row of yet."""
+        for case in cases:
+            missing = tuple(variant for variant in self.wanted if not self._is_done(case, variant))
+            if missing:
+                yield Job(case, missing)
+
+    def record(self, outcome: Outcome) -> None:
+        """Keep the picture and the row."""
+        case, name, score = outcome.case, outcome.variant.name, outcome.score
+        path = self.files.picture(case, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(outcome.picture, path)
+        self.results.add(Row(case.name, name, self._fingerprint(case, outcome.variant), score, outcome.cost))
+        self.save()
+        LOG.info("%s  %-18s %s  %.1f s", case.name, name, _in_short(score), outcome.cost["seconds"])
+
+    def _is_done(self, case: Case, variant: Variant) -> bool:
+        has_row = self.results.has(case.name, variant.name, self._fingerprint(case, variant))
+        return has_row and self.files.picture(case, variant.name).is_file()
 
     def save(self) -> None:
         self.results.save(self.files.results, self.names)
@@ -99,31 +104,10 @@ class Bench:
         paths = {name: self.files.picture(case, name) for name in self.names}
         return {name: load_picture(path) for name, path in paths.items() if path.is_file()}
 
-    def _run(self, case: Case, variant: Variant) -> tuple[Picture, dict[str, float | None]]:
-        if variant.method in methods.PIXEL_METHODS:
-            return methods.PIXEL_METHODS[variant.method](case), {"seconds": 0.0, "row_forwards": 0, "row_backwards": 0}
-        host = self._host()
-        host.begin(case)
-        reset_peak_memory()
-        before = host.meter.read()
-        picture = methods.MODEL_METHODS[variant.method](case, host, variant.settings)
-        cost = host.meter.read() - before
-        return picture, {
-            "seconds": cost.seconds,
-            "row_forwards": cost.row_forwards,
-            "row_backwards": cost.row_backwards,
-            "peak_memory_mb": peak_memory(),
-        }
-
-    def _host(self) -> Host:
-        if self.host is None:
-            raise RuntimeError("This method needs a model, but no ComfyUI was started.")
-        return self.host
-
     def _fingerprint(self, case: Case, variant: Variant) -> str:
         parts: dict[str, Any] = {"case": digest(case), "method": variant.method}
-        if variant.method in methods.MODEL_METHODS:
-            parts |= {"weights": self._host().weights, "settings": self._host().resolved(variant.settings)}
+        if variant.method in methods.MODEL_METHODS and self.host is not None:
+            parts |= {"weights": self.host.weights, "settings": self.host.resolved(variant.settings)}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _about(self) -> dict[str, Any]:
@@ -131,6 +115,12 @@ class Bench:
         if self.host is not None:
             about |= {**self.host.about(), "defaults": self.host.shipped()}
         return about
+
+
+def _in_short(score: Score) -> str:
+    parts = [f"IoU {score.object_iou:.3f}", f"background {score.background_psnr:.1f} dB"]
+    named = {"ghost": score.ghost, "distance": score.drag_distance, "colours": score.colour_distance}
+    return "  ".join(parts + [f"{name} {value:.3f}" for name, value in named.items() if value is not None])
 
 
 def choose(names: Sequence[str] | None, variants: Sequence[str], common: Settings) -> list[Variant]:
@@ -176,12 +166,19 @@ def main() -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only every N-th case, beginning with the I-th")
     parser.add_argument("--checkpoint", help="a checkpoint in ComfyUI's models folder instead of the bundled model")
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="spread over Ray actors (a running cluster, or this machine)")
+    parser.add_argument("--actors", type=int, metavar="N", help="with --ray: how many models (default: one a GPU, or one a machine)")
     args = parser.parse_args()
+    if args.ray is not None and args.shard:
+        parser.error("--ray shares the work out itself; leave --shard away")
     try:
         wanted = choose(args.method, args.variant, parse_overrides(",".join(args.set)))
         cases = load_cases(args.cases)[: args.limit]
         host = _start_host(wanted, args.checkpoint)
-    except (CaseError, SettingError) as error:
+        pool: Runner | RayPool = Runner(host)
+        if args.ray is not None:
+            pool = RayPool(with_model=host is not None, checkpoint=args.checkpoint, address=args.ray or None, actors=args.actors)
+    except (CaseError, SettingError, SpreadError) as error:
         parser.error(str(error))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)  # ComfyUI's chatter aside
     LOG.setLevel(logging.INFO)
@@ -190,8 +187,8 @@ def main() -> None:
         index, count = args.shard
         cases, shard = cases[index - 1 :: count], f".{index}-of-{count}"
     bench = Bench(Files(args.out, shard), wanted, host)
-    for case in cases:
-        bench.measure(case)
+    for outcome in pool.outcomes(bench.todo(cases)):
+        bench.record(outcome)
     LOG.info("\n%s", bench.report(cases))
 
 
