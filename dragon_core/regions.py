@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .transforms import AffineWarp, warp
+from .transforms import AffineWarp, Point, warp
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,17 @@ def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 def moved_regions(mask: Tensor, transform: AffineWarp, size: tuple[int, int]) -> Regions:
     """Regions of a mask (M, H, W) and its transform, on a grid (h, w)."""
-    moved = warp(mask.unsqueeze(1).float(), transform).squeeze(1)
+    moved = warp(mask.unsqueeze(1).float(), transform, mode="area").squeeze(1)
     return Regions(on_grid(mask, size), on_grid(moved, size))
+
+
+def centroids(mask: Tensor) -> tuple[Point, ...]:
+    """The middle (x, y) in pixels of what each mask (M, H, W) covers; every one must cover something."""
+    solid = (mask > 0.5).double()
+    ys, xs = (torch.arange(n, device=mask.device, dtype=torch.float64) + 0.5 for n in solid.shape[-2:])
+    total = solid.sum((1, 2))
+    x, y = (solid.sum(1) @ xs / total).tolist(), (solid.sum(2) @ ys / total).tolist()
+    return tuple(zip(x, y, strict=True))
 
 
 def grown(mask: Tensor, cells: int) -> Tensor:

@@ -11,18 +11,22 @@ from torch import Tensor
 
 from .errors import DragonError
 
+#: (x, y) in pixels.
+Point = tuple[float, float]
+
 
 @dataclass(frozen=True)
 class AffineWarp:
     """T(p) = centre + matrix (p − centre) + shift. Points are (x, y) in pixels of an image of ``image_size`` (height, width).
 
-    ``source_size``: (height, width) of the picture that p lies in where that is another one, as in pasting.
+    ``centre``: one for all pictures of a batch, or one for each. ``source_size``: (height, width) of the picture that p lies in
+    where that is another one, as in pasting.
     """
 
     image_size: tuple[int, int]
-    shift: tuple[float, float] = (0.0, 0.0)
+    shift: Point = (0.0, 0.0)
     matrix: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
-    centre: tuple[float, float] = (0.0, 0.0)
+    centre: Point | tuple[Point, ...] = (0.0, 0.0)
     source_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -30,14 +34,23 @@ class AffineWarp:
         if abs(a * d - b * c) < 1e-6:
             raise DragonError("the transform squeezes the object to nothing; use a scale above 0")
 
+    @property
+    def is_shift(self) -> bool:
+        return self.matrix == ((1.0, 0.0), (0.0, 1.0))
+
+    @property
+    def centres(self) -> Tensor:
+        """(M, 2), one row where it serves all pictures."""
+        return torch.tensor(self.centre, dtype=torch.float64).view(-1, 2)
+
     def forward(self, points: Tensor) -> Tensor:
-        """T of points (..., 2)."""
-        centre, shift = points.new_tensor(self.centre), points.new_tensor(self.shift)
+        """T of points (..., 2), or (M, ..., 2) where M > 1 pictures have centres of their own."""
+        centre, shift = self._centre_for(points), points.new_tensor(self.shift)
         return (points - centre) @ points.new_tensor(self.matrix).T + centre + shift
 
     def inverse(self, points: Tensor) -> Tensor:
-        """T⁻¹ of points (..., 2)."""
-        centre, shift = points.new_tensor(self.centre), points.new_tensor(self.shift)
+        """T⁻¹ of points, likewise."""
+        centre, shift = self._centre_for(points), points.new_tensor(self.shift)
         return (points - centre - shift) @ torch.linalg.inv(points.new_tensor(self.matrix)).T + centre
 
     def inverted(self) -> AffineWarp:
@@ -47,6 +60,21 @@ class AffineWarp:
         (a, b), (c, d) = inverse.tolist()
         sizes = {} if self.source_size is None else {"image_size": self.source_size, "source_size": self.image_size}
         return replace(self, matrix=((a, b), (c, d)), shift=(float(back[0]), float(back[1])), **sizes)
+
+    def cropped(self, image_size: tuple[int, int], corner: Point) -> AffineWarp:
+        """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
+        centres = tuple((x - corner[0], y - corner[1]) for x, y in self.centres.tolist())
+        return replace(self, image_size=tuple(image_size), centre=centres if len(centres) > 1 else centres[0])
+
+    def repeated(self, times: int) -> AffineWarp:
+        """For as many times the pictures: where each has its own centre, all of them in turn."""
+        centres = self.centres.tolist()
+        return self if len(centres) == 1 else replace(self, centre=tuple((x, y) for x, y in centres) * times)
+
+    def _centre_for(self, points: Tensor) -> Tensor:
+        """The centres, to be broadcast over points: (2,) or (M, 1, ..., 1, 2)."""
+        centres = self.centres.to(points)
+        return centres[0] if len(centres) == 1 else centres.view(-1, *(1 for _ in points.shape[:-1]), 2)
 
 
 def warp(
@@ -62,30 +90,44 @@ def warp(
     fine = _samples_per_cell(transform) if mode == "area" else 1
     points = _came_from(transform, (h * fine, w * fine), image.device)
     height, width = transform.source_size or transform.image_size
-    grid = (points / points.new_tensor([width, height]) * 2 - 1).to(image.dtype).expand(image.shape[0], -1, -1, 2)
+    points = points / points.new_tensor([width, height])
+    if mode == "nearest":  # grid_sample rounds halves to even: a shift by half a cell would take every other value twice
+        cells = points.new_tensor([image.shape[-1], image.shape[-2]])
+        points = ((points * cells).floor() + 0.5) / cells
+    grid = (points * 2 - 1).to(image.dtype)
+    batch = max(image.shape[0], grid.shape[0] if grid.ndim == 4 else 1)
+    image, grid = image.expand(batch, -1, -1, -1), grid.expand(batch, -1, -1, -1)
     out = F.grid_sample(image, grid, mode="nearest" if mode == "nearest" else "bilinear", padding_mode=beyond, align_corners=False)
     return out if fine == 1 else F.avg_pool2d(out, fine)
 
 
 def unrepeated(transform: AffineWarp, size: tuple[int, int], source: tuple[int, int], device: torch.device) -> Tensor:
-    """Where a "nearest" :func:`warp` from a grid ``source`` to a grid ``size`` puts each value for the first time: bool (h, w).
+    """Where a "nearest" :func:`warp` from a grid ``source`` to a grid ``size`` puts each value for the first time: bool (h, w), or
+    (M, h, w) where pictures have centres of their own.
 
     Enlarging takes values several times, and repeated noise is no longer white. Of equals the one nearest to its origin counts.
     """
     height, width = transform.source_size or transform.image_size
     at = _came_from(transform, size, device)
     at = at * at.new_tensor([source[1] / width, source[0] / height])
+    if at.ndim == 4:
+        return torch.stack([_firsts(each, source) for each in at])
+    return _firsts(at, source)
+
+
+def _firsts(at: Tensor, source: tuple[int, int]) -> Tensor:
+    """Which of the places (h, w, 2), counted in cells of a grid ``source``, is the nearest to the middle of its cell: bool (h, w)."""
     column, row = at.floor().unbind(-1)
     inside = (column >= 0) & (column < source[1]) & (row >= 0) & (row < source[0])
     cell = torch.where(inside, row * source[1] + column, torch.zeros_like(row)).long().flatten()
-    order = torch.arange(cell.numel(), device=device) * 1e-9
+    order = torch.arange(cell.numel(), device=at.device) * 1e-9
     away = torch.where(inside, (at - at.floor() - 0.5).abs().amax(-1), torch.full_like(row, math.inf)).flatten() + order
-    nearest = torch.full((source[0] * source[1],), math.inf, dtype=away.dtype, device=device).scatter_reduce(0, cell, away, "amin")
-    return (inside.flatten() & (away == nearest[cell])).view(size)
+    nearest = torch.full((source[0] * source[1],), math.inf, dtype=away.dtype, device=at.device).scatter_reduce(0, cell, away, "amin")
+    return (inside.flatten() & (away == nearest[cell])).view(inside.shape)
 
 
 def _came_from(transform: AffineWarp, size: tuple[int, int], device: torch.device) -> Tensor:
-    """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2), pixels of its source picture."""
+    """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture."""
     (h, w), (height, width) = size, transform.image_size
     y = (torch.arange(h, device=device, dtype=torch.float64) + 0.5) * (height / h)
     x = (torch.arange(w, device=device, dtype=torch.float64) + 0.5) * (width / w)

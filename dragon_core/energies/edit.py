@@ -13,5 +13,6 @@ from .form import attraction
 
 
 def edit_energy(generation: Features, reference: Features, target: Tensor, transform: AffineWarp, weight: float) -> Tensor:
-    brought = tuple(warp(f, transform, beyond="border") for f in reference)
+    size = (target.shape[-2], target.shape[-1])
+    brought = tuple(warp(f, transform, mode="area", beyond="border", size=size) for f in reference)
     return attraction(weight, masked_mean(similarity_map(generation, brought), target))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.regions import Regions, either, grown, moved_regions, on_grid, surroundings
+from dragon_core.regions import Regions, centroids, either, grown, moved_regions, on_grid, surroundings
 from dragon_core.transforms import AffineWarp
 
 H, W = 16, 24
@@ -161,3 +161,13 @@ def test_no_rest_nearby_means_all_of_the_rest() -> None:
     got = surroundings(region, rest)
     assert torch.equal(got[0], rest[0])
     assert 0 < float(got[1].sum()) < float(rest[1].sum())
+
+
+def test_centroids_by_hand() -> None:
+    """Pixels count from their middles, and only those more than half covered; every mask has its own."""
+    masks = torch.zeros(2, H, W)
+    masks[0, 2:4, 3:9] = 1
+    masks[0, 10, 20] = 0.5
+    masks[1, 5, 7] = masks[1, 5, 8] = masks[1, 8, 9] = 0.6
+    assert centroids(masks)[0] == (6.0, 3.0)
+    assert centroids(masks)[1] == pytest.approx((8.5, 6.5))

@@ -233,3 +233,49 @@ def test_noise_is_taken_once(scale: float) -> None:
     values = taken[once].tolist()
     assert len(values) == len(set(values)) and 0.0 not in values
     assert set(values) == set(taken[taken > 0].tolist())
+
+
+# A centre for each picture of a batch
+
+
+def test_each_picture_of_a_batch_has_its_own_centre() -> None:
+    """As if each were alone: points, values, and where noise is taken once; one picture serves several centres."""
+    centres = ((7.1, 5.3), (11.2, 3.9))
+    matrix = turn(33.0, 1.4)
+    both = AffineWarp(SIZE, (2.0, 1.0), matrix, centres)
+    source = image(6, 9)
+    points = 10 * torch.rand(4, 5, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    assert both.forward(points).shape == (2, 4, 5, 2)
+    for i, centre in enumerate(centres):
+        alone = AffineWarp(SIZE, (2.0, 1.0), matrix, centre)
+        torch.testing.assert_close(both.forward(points)[i], alone.forward(points))
+        torch.testing.assert_close(both.inverted().forward(points)[i], alone.inverse(points))
+        for mode in ("bilinear", "area", "nearest"):
+            torch.testing.assert_close(warp(source, both, mode)[i], warp(source[i : i + 1], alone, mode)[0])
+            torch.testing.assert_close(warp(source[:1], both, mode)[i], warp(source[:1], alone, mode)[0])
+        once = unrepeated(both, (6, 9), (6, 9), source.device)
+        assert torch.equal(once[i], unrepeated(alone, (6, 9), (6, 9), source.device))
+
+
+def test_a_cropped_transform_does_the_same_to_the_part_that_is_kept() -> None:
+    t = AffineWarp(SIZE, (-1.5, 2.0), turn(20.0, 0.8), ((8.0, 6.0), (5.0, 7.0)))
+    points = 10 * torch.rand(3, 3, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    corner = torch.tensor([2.0, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(t.cropped((10, 14), (2, 1)).forward(points - corner), t.forward(points) - corner)
+
+
+def test_repeated_for_more_rows() -> None:
+    """Rows are [row 0's pictures, row 1's pictures]."""
+    t = AffineWarp(SIZE, centre=((8.0, 6.0), (5.0, 7.0)))
+    assert t.repeated(2).centres.tolist() == [[8, 6], [5, 7], [8, 6], [5, 7]]
+    one = AffineWarp(SIZE, centre=(8.0, 6.0))
+    assert one.repeated(3) is one
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(4, 0), (-4, 4), (12, -4)])
+def test_a_shift_by_half_a_cell_takes_every_value_once(dx: int, dy: int) -> None:
+    """Rounding halves to even would take every other value twice, and leave the rest out: noise in blocks of two."""
+    latent = torch.arange(1, 1 + 8 * 12, dtype=torch.float32).view(1, 1, 8, 12)
+    values = warp(latent, AffineWarp((64, 96), shift=(dx, dy)), "nearest").flatten().tolist()
+    inside = [value for value in values if value > 0]
+    assert len(inside) == len(set(inside)) >= 7 * 10
