@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import comfy.ldm.flux.model
 import comfy.model_base
 import comfy.model_patcher
 import comfy.supported_models
@@ -30,6 +31,8 @@ FLUX = {
     "qkv_bias": True,
     "guidance_embed": False,
 }
+if "txt_ids_dims" in comfy.ldm.flux.model.FluxParams.__dataclass_fields__:  # since 0.4
+    FLUX["txt_ids_dims"] = []
 WAN = {"image_model": "wan2.1", "model_type": "t2v", "dim": 24, "ffn_dim": 8, "num_heads": 2, "num_layers": 1, "text_dim": 8}
 UNET = {
     "image_size": 32,
