@@ -14,13 +14,13 @@ import numpy as np
 from benchmarks.box import box_mean, dilate
 from benchmarks.cases import Case, Edit, Mask, Picture
 from benchmarks.pixels import put, smeared_background
+from benchmarks.settings import Settings
 from benchmarks.tasks import staging
 from benchmarks.tasks.task import Task
 from training import world
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
-    from benchmarks.settings import Settings
 
 SHORTEST, LONGEST = 0.08, 0.30
 """Distance from handle to target as a share of the side."""
@@ -85,7 +85,8 @@ def copy_paste(case: Case) -> Picture:
 
 
 def energy(case: Case, host: Host, settings: Settings) -> object:
-    """DragonDragLoss of the case's pairs, with its mask."""
+    """DragonDragLoss of the case's pairs, with its mask, which is the object's."""
+    settings = settings.over(Settings({"DragonDragLoss.mask_means": "object"}))
     points = json.dumps([[list(handle), list(target)] for handle, target in case.edit.points])
     return host.run("DragonDragLoss", settings, points=points, mask=host.mask(case.mask))[0]
 
