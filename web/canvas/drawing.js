@@ -1,0 +1,165 @@
+/**
+ * The document: what is drawn on a picture. dragon_core/drawing.py says what each part means; this is the same in the browser.
+ * Drawings are never changed, only replaced, so a list of them is an undo history.
+ */
+
+import { decodeRuns, encodeRuns, isEmpty } from './mask.js'
+
+/** @typedef {import('./mask.js').Mask} Mask */
+/** @typedef {{ mask: Mask | null, move: [number, number], scale: [number, number], rotation: number }} Thing */
+/** @typedef {[number, number, number, number]} Arrow handle x, y, target x, y, as fractions of the picture */
+/** @typedef {{ size: [number, number] | null, arrows: Arrow[], objects: Thing[] }} Drawing */
+
+const VERSION = 1
+export const MAX_ARROWS = 1000
+export const MAX_OBJECTS = 16
+export const [MIN_SCALE, MAX_SCALE] = [0.02, 50]
+const REACH = 2
+const MAX_TEXT = 2_000_000
+
+/** @type {Drawing} */
+export const NOTHING = { size: null, arrows: [], objects: [] }
+
+/** @param {Mask | null} [mask] @returns {Thing} */
+export const newThing = (mask = null) => ({ mask, move: [0, 0], scale: [1, 1], rotation: 0 })
+
+/** @param {Thing} thing */
+export const isPlaced = ({ move, scale, rotation }) =>
+  move[0] !== 0 || move[1] !== 0 || scale[0] !== 1 || scale[1] !== 1 || rotation % 360 !== 0
+
+/** Something that is no drawing; the message is for the user. */
+export class UnreadableDrawing extends Error {}
+
+/** @param {number} value */
+const rounded = (value) => Math.round(value * 1e6) / 1e6
+
+/** JSON, or an empty text where nothing is drawn. @param {Drawing} drawing @returns {string} */
+export function serialise({ size, arrows, objects }) {
+  if (!arrows.length && !objects.length) return ''
+  return JSON.stringify({
+    version: VERSION,
+    size,
+    arrows: arrows.map((arrow) => arrow.map(rounded)),
+    objects: objects.map(({ mask, move, scale, rotation }) => ({
+      mask: mask && !isEmpty(mask) ? { size: [mask.width, mask.height], runs: encodeRuns(mask) } : null,
+      move: move.map(rounded),
+      scale: scale.map(rounded),
+      rotation: rounded(rotation)
+    }))
+  })
+}
+
+/**
+ * Reads the widget's value. A list of points in pixels (pairs, DragBench's flat list, KJNodes' splines) gives arrows, once the
+ * picture's size is known; until then null.
+ * @param {unknown} value @param {readonly [number, number] | null} picture its width and height
+ * @returns {Drawing | null} @throws {UnreadableDrawing}
+ */
+export function parse(value, picture) {
+  const content = typeof value === 'string' ? parseJson(value) : value
+  if (content === null || content === undefined) return NOTHING
+  if (Array.isArray(content)) {
+    if (!content.length) return NOTHING
+    const pairs = pointPairs(content)
+    if (!picture) return null
+    const [width, height] = picture
+    const arrows = pairs.map(
+      ([[hx, hy], [tx, ty]]) => /** @type {Arrow} */ ([hx / width, hy / height, tx / width, ty / height])
+    )
+    return { size: [width, height], arrows, objects: [] }
+  }
+  if (typeof content !== 'object') throw new UnreadableDrawing('it is not a drawing')
+  const { version, size, arrows = [], objects = [] } = /** @type {Record<string, unknown>} */ (content)
+  if (typeof version === 'number' && version > VERSION) throw new UnreadableDrawing('a newer Dragon made it')
+  if (version !== VERSION) throw new UnreadableDrawing('it has no version that is known')
+  return {
+    size: size === null || size === undefined ? null : pictureSize(size),
+    arrows: list(arrows, MAX_ARROWS, 'arrows').map((item, i) => /** @type {Arrow} */ (numbers(item, 4, -REACH, 1 + REACH, `arrow ${i + 1}`))),
+    objects: list(objects, MAX_OBJECTS, 'objects').map(readThing)
+  }
+}
+
+/** @param {string} text */
+function parseJson(text) {
+  if (!text.trim()) return null
+  if (text.length > MAX_TEXT) throw new UnreadableDrawing('it is far too long')
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new UnreadableDrawing('it is not JSON')
+  }
+}
+
+/** @param {unknown} item @param {number} index @returns {Thing} */
+function readThing(item, index) {
+  const name = `object ${index + 1}`
+  if (typeof item !== 'object' || item === null) throw new UnreadableDrawing(`${name} is no object`)
+  const { mask, move = [0, 0], scale = [1, 1], rotation = 0 } = /** @type {Record<string, unknown>} */ (item)
+  const cells = mask === null || mask === undefined ? null : decodeRuns(mask)
+  if (mask && !cells) throw new UnreadableDrawing(`the mask of ${name} is broken`)
+  return {
+    mask: cells,
+    move: /** @type {[number, number]} */ (numbers(move, 2, -REACH, REACH, name)),
+    scale: /** @type {[number, number]} */ (numbers(scale, 2, MIN_SCALE, MAX_SCALE, name)),
+    rotation: numbers([rotation], 1, -36000, 36000, name)[0]
+  }
+}
+
+/** @param {unknown} item @returns {[number, number]} */
+function pictureSize(item) {
+  const [width, height] = numbers(item, 2, 1, 1e6, 'the size')
+  return [Math.round(width), Math.round(height)]
+}
+
+/** @param {unknown} items @param {number} most @param {string} name @returns {unknown[]} */
+function list(items, most, name) {
+  if (!Array.isArray(items)) throw new UnreadableDrawing(`its ${name} are no list`)
+  if (items.length > most) throw new UnreadableDrawing(`it has ${items.length} ${name}, more than ${most}`)
+  return items
+}
+
+/** @param {unknown} item @param {number} count @param {number} low @param {number} high @param {string} name @returns {number[]} */
+function numbers(item, count, low, high, name) {
+  const good = Array.isArray(item) && item.length === count && item.every((v) => typeof v === 'number' && v >= low && v <= high)
+  if (!good) throw new UnreadableDrawing(`${name} has numbers that make no sense`)
+  return /** @type {number[]} */ (item)
+}
+
+/** @typedef {[number, number]} Point */
+
+/** The three forms that dragon_core/points.py reads. @param {unknown[]} items @returns {[Point, Point][]} */
+function pointPairs(items) {
+  const pairs = items.every(isPoint) ? flatPairs(items) : items.map(ends)
+  if (pairs.length > MAX_ARROWS) throw new UnreadableDrawing(`it has ${pairs.length} arrows, more than ${MAX_ARROWS}`)
+  return pairs
+}
+
+/** @param {unknown[]} items @returns {[Point, Point][]} */
+function flatPairs(items) {
+  const points = items.map(point)
+  if (!Array.isArray(items[0])) return [[points[0], points[points.length - 1]]]
+  if (points.length % 2) throw new UnreadableDrawing('its last handle has no target')
+  return Array.from({ length: points.length / 2 }, (_, i) => [points[2 * i], points[2 * i + 1]])
+}
+
+/** @param {unknown} item @returns {[Point, Point]} */
+function ends(item) {
+  if (!Array.isArray(item) || item.length < 2 || (item.length > 2 && Array.isArray(item[0]))) {
+    throw new UnreadableDrawing('its points are no pairs of handle and target')
+  }
+  return [point(item[0]), point(item[item.length - 1])]
+}
+
+/** @param {unknown} item */
+function isPoint(item) {
+  return (Array.isArray(item) && item.length === 2 && item.every((v) => typeof v === 'number')) || (typeof item === 'object' && item !== null && 'x' in item)
+}
+
+/** @param {unknown} item @returns {Point} */
+function point(item) {
+  const { x, y } = /** @type {{ x?: unknown, y?: unknown }} */ (Array.isArray(item) ? { x: item[0], y: item[1] } : (item ?? {}))
+  if (typeof x !== 'number' || typeof y !== 'number' || !(Math.abs(x) <= 1e6) || !(Math.abs(y) <= 1e6)) {
+    throw new UnreadableDrawing('its points are not all numbers')
+  }
+  return [x, y]
+}

@@ -1,0 +1,694 @@
+/**
+ * The editor: its elements, its state, and what they do to each other. It knows nothing of ComfyUI: a text goes in and out.
+ * All listeners are on its own elements, and nothing is kept that is not in the text but the view and the undo history.
+ */
+
+import { MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise } from './drawing.js'
+import { apply, clamp, distance, inverse } from './geometry.js'
+import { begin, cursorAt, shiftedArrow, shiftedThing } from './gestures.js'
+import { icon } from './icons.js'
+import { Layers } from './layers.js'
+import { drawFrame } from './renderer.js'
+import { objectColour } from './palette.js'
+import { FITTED, panned, viewMatrix, zoomedAt } from './view.js'
+
+/** @typedef {import('./drawing.js').Drawing} Drawing */
+/** @typedef {import('./gestures.js').ArrowPart} ArrowPart */
+/** @typedef {import('./gestures.js').Keys} Keys */
+/** @typedef {[number, number]} Place */
+/** @typedef {'arrow' | 'brush' | 'eraser' | 'lasso' | 'move'} Tool */
+/** @typedef {{ kind: 'arrow', index: number, part: ArrowPart } | { kind: 'object' } | null} Selection */
+
+const UNDO_STEPS = 200
+const MOST_PIXELS = 2400
+const ZOOM_STEP = 1.25
+
+/** @type {{ tool: Tool, key: string, title: string }[]} */
+const TOOLS = [
+  { tool: 'arrow', key: 'a', title: 'Arrow (A): drag from a point to where it should go' },
+  { tool: 'brush', key: 'b', title: 'Brush (B): paint over an object. Alt erases, [ and ] change the size' },
+  { tool: 'eraser', key: 'e', title: 'Eraser (E): take away from the mask' },
+  { tool: 'lasso', key: 'l', title: 'Lasso (L): draw round an object. Alt cuts away' },
+  { tool: 'move', key: 'v', title: 'Move (V): drag, scale and turn the masked object' }
+]
+
+/** @type {Record<Tool, string>} */
+const HELP = {
+  arrow: 'Drag from a point to where it should go. Drag an end to change it.',
+  brush: 'Paint over the object, its shadow too. Then take the Move tool.',
+  eraser: 'Paint over what should not be masked.',
+  lasso: 'Draw round the object. Then take the Move tool.',
+  move: 'Drag the object. Corners scale it, the round handle turns it. Arrow keys nudge.'
+}
+
+/**
+ * @param {string} tag @param {Record<string, string>} attributes @param {(Node | string)[]} children
+ * @returns {HTMLElement}
+ */
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
+  made.append(...children)
+  return made
+}
+
+export class Editor {
+  /** @param {{ onChange: () => void, onWheel?: (event: WheelEvent) => void }} host */
+  constructor(host) {
+    this.host = host
+    /** @type {Drawing} */
+    this.drawing = NOTHING
+    /** A value that could not be read, or cannot be yet; it stays what it is until something is drawn. @type {unknown} */
+    this.unread = undefined
+    this.problem = ''
+    this.notice = ''
+    /** @type {string[]} */
+    this.warnings = []
+    /** @type {Drawing[]} */
+    this.past = []
+    /** @type {Drawing[]} */
+    this.future = []
+    /** @type {Tool} */
+    this.tool = 'arrow'
+    this.active = 0
+    /** @type {Selection} */
+    this.selection = null
+    this.brushShare = 0.03
+    this.showsResult = true
+    /** @type {Layers | null} */
+    this.layers = null
+    this.view = FITTED
+    /** @type {import('./mask.js').Mask | null} */
+    this.painting = null
+    /** @type {Place[]} */
+    this.lasso = []
+    /** @type {Place | null} */
+    this.hover = null
+    /** @type {Map<number, Place>} */
+    this.fingers = new Map()
+    /** @type {import('./gestures.js').Gesture | null} */
+    this.gesture = null
+    /** @type {Drawing} */
+    this.committed = NOTHING
+    this.panning = false
+    this.spaceIsDown = false
+    this.frame = 0
+    this.#build()
+    this.refresh()
+  }
+
+  // ---- the value ----
+
+  /** What the widget holds. */
+  get text() {
+    if (this.unread !== undefined) return typeof this.unread === 'string' ? this.unread : JSON.stringify(this.unread)
+    return serialise(this.committed)
+  }
+
+  /** @param {unknown} value */
+  set text(value) {
+    if (this.unread === undefined && typeof value === 'string' && value === serialise(this.committed)) return
+    this.#dropGesture()
+    this.past = []
+    this.future = []
+    this.selection = null
+    this.#read(value)
+    this.active = clamp(this.active, 0, Math.max(0, this.drawing.objects.length - 1))
+    this.refresh()
+  }
+
+  /** @param {unknown} value */
+  #read(value) {
+    this.problem = ''
+    this.unread = undefined
+    try {
+      const drawing = parse(value, this.layers?.size ?? null)
+      this.drawing = this.committed = drawing ?? NOTHING
+      if (!drawing) this.unread = value // points in pixels: they wait for the picture
+    } catch (error) {
+      if (!(error instanceof UnreadableDrawing)) throw error
+      this.drawing = this.committed = NOTHING
+      this.unread = value
+      this.problem = `The saved drawing cannot be read: ${error.message}. It is kept until you start anew.`
+    }
+  }
+
+  // ---- the picture ----
+
+  /** @param {CanvasImageSource | null} picture @param {Place} size */
+  setPicture(picture, size) {
+    this.layers = picture ? new Layers(picture, size) : null
+    this.notice = ''
+    if (this.layers && this.unread !== undefined && !this.problem) this.#read(this.unread)
+    this.refresh()
+  }
+
+  /** Says why there is no picture, or what is the matter with it. @param {string} text */
+  setNotice(text) {
+    this.notice = text
+    this.refresh()
+  }
+
+  /** Width and height of what is drawn on, in pixels. @returns {Place} */
+  get size() {
+    return this.layers?.size ?? this.drawing.size ?? [1024, 1024]
+  }
+
+  get canDraw() {
+    return !this.problem && Boolean(this.layers ?? this.drawing.size)
+  }
+
+  // ---- changing it ----
+
+  /** Shows a drawing that is not part of the history yet. @param {Drawing} drawing */
+  show(drawing) {
+    this.drawing = drawing
+    this.invalidate()
+  }
+
+  /** Makes what is shown part of the history. */
+  commit() {
+    const drawing = { ...this.drawing, size: /** @type {Place} */ ([...this.size]) }
+    const changed = serialise(drawing) !== serialise({ ...this.committed, size: drawing.size })
+    if (changed) {
+      this.past.push(this.committed)
+      if (this.past.length > UNDO_STEPS) this.past.shift()
+      this.future = []
+      this.#settle(drawing)
+    }
+    this.refresh()
+  }
+
+  /** Masks and points from elsewhere (a click-to-mask node, say). @param {(drawing: Drawing) => Drawing} change */
+  edit(change) {
+    this.show(change(this.committed))
+    this.commit()
+  }
+
+  undo() {
+    this.#travel(this.past, this.future)
+  }
+
+  redo() {
+    this.#travel(this.future, this.past)
+  }
+
+  /** @param {Drawing[]} from @param {Drawing[]} to */
+  #travel(from, to) {
+    const drawing = from.pop()
+    if (!drawing) return
+    this.#dropGesture()
+    to.push(this.committed)
+    this.#settle(drawing)
+    this.refresh()
+  }
+
+  /** @param {Drawing} drawing */
+  #settle(drawing) {
+    this.drawing = this.committed = drawing
+    this.unread = undefined
+    this.warnings = []
+    if (this.selection?.kind === 'arrow' && this.selection.index >= drawing.arrows.length) this.selection = null
+    this.active = clamp(this.active, 0, Math.max(0, drawing.objects.length - 1))
+    this.host.onChange()
+  }
+
+  /** Deletes the selected arrow, else the active object. */
+  remove() {
+    const { arrows, objects } = this.drawing
+    if (this.selection?.kind === 'arrow') {
+      this.drawing = { ...this.drawing, arrows: arrows.toSpliced(this.selection.index, 1) }
+    } else if (this.tool === 'arrow' && arrows.length) {
+      this.drawing = { ...this.drawing, arrows: arrows.slice(0, -1) }
+    } else if (objects.length) {
+      this.drawing = { ...this.drawing, objects: objects.toSpliced(this.active, 1) }
+    }
+    this.selection = null
+    this.commit()
+  }
+
+  addObject() {
+    const { objects } = this.drawing
+    if (objects.length >= MAX_OBJECTS) return
+    const emptyOne = objects.findIndex(({ mask }) => !mask)
+    if (emptyOne < 0) {
+      this.drawing = { ...this.drawing, objects: [...objects, newThing()] }
+      this.active = objects.length
+      this.commit()
+    } else {
+      this.active = emptyOne
+    }
+    this.setTool(this.tool === 'lasso' ? 'lasso' : 'brush')
+  }
+
+  /** @param {Place} by pixels of the picture */
+  nudge(by) {
+    const [width, height] = this.size
+    const chosen = this.selection
+    if (chosen?.kind === 'arrow') {
+      const arrow = shiftedArrow(this.drawing.arrows[chosen.index], chosen.part, [by[0] / width, by[1] / height])
+      this.drawing = { ...this.drawing, arrows: this.drawing.arrows.with(chosen.index, arrow) }
+    } else {
+      const thing = this.drawing.objects[this.active]
+      if (!thing?.mask) return
+      this.drawing = { ...this.drawing, objects: this.drawing.objects.with(this.active, shiftedThing(thing, by, [width, height])) }
+    }
+    this.commit()
+  }
+
+  /** Puts the active object back where it was. */
+  putBack() {
+    const thing = this.drawing.objects[this.active]
+    if (!thing) return
+    this.drawing = { ...this.drawing, objects: this.drawing.objects.with(this.active, newThing(thing.mask)) }
+    this.commit()
+  }
+
+  startAnew() {
+    this.problem = ''
+    this.unread = undefined
+    this.#settle(NOTHING)
+    this.refresh()
+  }
+
+  /** @param {Selection} selection */
+  select(selection) {
+    this.selection = selection
+    this.invalidate()
+  }
+
+  /** @param {number} index */
+  activate(index) {
+    this.active = index
+    if (this.selection?.kind === 'arrow') this.selection = null
+    this.invalidate()
+  }
+
+  /** @param {Tool} tool */
+  setTool(tool) {
+    this.tool = tool
+    if (tool !== 'arrow' && this.selection?.kind === 'arrow') this.selection = null
+    this.refresh()
+  }
+
+  /** Pixels of the picture. */
+  brushRadius() {
+    return this.brushShare * Math.max(...this.size)
+  }
+
+  /** @param {number} share of the picture's longer side */
+  setBrush(share) {
+    this.brushShare = clamp(share, 0.003, 0.2)
+    this.refresh()
+  }
+
+  // ---- the view ----
+
+  /** @returns {Place} */
+  get stageSize() {
+    return [Math.max(1, this.stage.clientWidth), Math.max(1, this.stage.clientHeight)]
+  }
+
+  /** Pixels of the picture → pixels of the stage. */
+  viewMatrix() {
+    return viewMatrix(this.view, this.stageSize, this.size)
+  }
+
+  /** @param {number} factor @param {Place} [at] pixels of the stage */
+  zoom(factor, at = [this.stageSize[0] / 2, this.stageSize[1] / 2]) {
+    this.view = zoomedAt(this.view, this.stageSize, this.size, at, factor)
+    this.refresh()
+  }
+
+  fit() {
+    this.view = FITTED
+    this.refresh()
+  }
+
+  // ---- elements ----
+
+  #build() {
+    this.canvas = /** @type {HTMLCanvasElement} */ (element('canvas'))
+    // Focus lives in a text area: ComfyUI leaves alone what is typed, pasted and undone there.
+    this.focus = /** @type {HTMLTextAreaElement} */ (
+      element('textarea', { class: 'dragon-focus', readonly: '', inputmode: 'none', 'aria-label': 'Picture editor', tabindex: '0' })
+    )
+    this.zoomLabel = element('button', { type: 'button', class: 'dragon-zoom', title: 'Whole picture (0). Scroll to zoom, drag with Space to pan' })
+    this.message = element('div', { class: 'dragon-message' })
+    this.stage = element('div', { class: 'dragon-stage', title: '' }, this.canvas, this.focus, this.message, this.zoomLabel)
+    this.help = element('div', { class: 'dragon-help', role: 'status' })
+    this.toolButtons = TOOLS.map(({ tool, title }) => this.#button(icon(tool), title, () => this.setTool(tool)))
+    this.slider = /** @type {HTMLInputElement} */ (
+      element('input', { type: 'range', min: '0', max: '100', class: 'dragon-size', title: 'Brush size ([ and ])', 'aria-label': 'Brush size' })
+    )
+    this.chips = element('div', { class: 'dragon-chips' })
+    this.undoButton = this.#button(icon('undo'), 'Undo (Ctrl+Z)', () => this.undo())
+    this.redoButton = this.#button(icon('redo'), 'Redo (Ctrl+Shift+Z)', () => this.redo())
+    this.removeButton = this.#button(icon('remove'), 'Delete the selected arrow or object (Del)', () => this.remove())
+    this.resultButton = this.#button(icon('result'), 'Show objects where they go (P)', () => this.#toggleResult())
+    const bar = element(
+      'div',
+      { class: 'dragon-bar', role: 'toolbar', 'aria-label': 'Drawing tools' },
+      element('div', { class: 'dragon-group' }, ...this.toolButtons),
+      this.slider,
+      this.chips,
+      element('div', { class: 'dragon-space' }),
+      element('div', { class: 'dragon-group' }, this.undoButton, this.redoButton, this.removeButton, this.resultButton)
+    )
+    this.root = element('div', { class: 'dragon-canvas widget-expands' }, bar, this.stage, this.help)
+    this.#listen()
+  }
+
+  /** @param {Node} face @param {string} title @param {() => void} act @returns {HTMLButtonElement} */
+  #button(face, title, act) {
+    const button = /** @type {HTMLButtonElement} */ (element('button', { type: 'button', title, 'aria-label': title.replace(/ \(.*/, '') }, face))
+    button.addEventListener('click', act)
+    return button
+  }
+
+  #toggleResult() {
+    this.showsResult = !this.showsResult
+    this.refresh()
+  }
+
+  #listen() {
+    const { root, stage, focus, slider } = this
+    // Nothing pressed in here may drag the node; a press on a button leaves the focus where keys are understood.
+    root.addEventListener('pointerdown', (event) => {
+      event.stopPropagation()
+      if (event.target !== slider) focus.focus({ preventScroll: true })
+    })
+    root.addEventListener('mousedown', (event) => {
+      if (event.target !== slider) event.preventDefault()
+    })
+    for (const kind of ['pointermove', 'pointerup', 'dblclick']) root.addEventListener(kind, (event) => event.stopPropagation())
+    slider.addEventListener('input', () => this.setBrush(0.003 + (Number(slider.value) / 100) ** 2 * 0.2))
+    slider.addEventListener('change', () => focus.focus({ preventScroll: true }))
+    this.zoomLabel.addEventListener('click', () => this.fit())
+    stage.addEventListener('pointerdown', (event) => this.#press(event))
+    stage.addEventListener('pointermove', (event) => this.#track(event))
+    stage.addEventListener('pointerup', (event) => this.#release(event, true))
+    stage.addEventListener('pointercancel', (event) => this.#release(event, false))
+    stage.addEventListener('pointerleave', () => this.#leave())
+    root.addEventListener('wheel', (event) => this.#wheel(event), { passive: false })
+    root.addEventListener('keydown', (event) => this.#key(event))
+    focus.addEventListener('keyup', (event) => {
+      if (event.key === ' ') this.spaceIsDown = false
+    })
+    focus.addEventListener('paste', (event) => this.#paste(event))
+    focus.addEventListener('focus', () => this.#focused(true))
+    focus.addEventListener('blur', () => this.#focused(false))
+    this.observer = new ResizeObserver(() => this.invalidate())
+    this.observer.observe(stage)
+  }
+
+  /** @param {boolean} has */
+  #focused(has) {
+    this.root.classList.toggle('dragon-focused', has)
+    // Nodes 2.0 keeps its hands off the wheel over such an element.
+    this.root.setAttribute('data-capture-wheel', String(has))
+    if (!has) this.spaceIsDown = false
+  }
+
+  // ---- pointers ----
+
+  /** The stage may be scaled by the graph's zoom: its pixels are not those of the screen. @param {MouseEvent} event @returns {Place} */
+  #onStage(event) {
+    const box = this.canvas.getBoundingClientRect()
+    const [width, height] = this.stageSize
+    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height]
+  }
+
+  /** @param {Place} at @returns {Place} */
+  #onPicture(at) {
+    return apply(inverse(this.viewMatrix()), at)
+  }
+
+  /** @param {PointerEvent} event @returns {Keys} */
+  #keys(event) {
+    return { shift: event.shiftKey, alt: event.altKey, coarse: event.pointerType === 'touch' }
+  }
+
+  /** @param {PointerEvent} event */
+  #press(event) {
+    if (event.button > 1 || event.target instanceof HTMLButtonElement || (event.target instanceof Element && event.target.closest('button'))) return
+    event.preventDefault()
+    try {
+      this.stage.setPointerCapture(event.pointerId)
+    } catch {
+      // The pointer is gone already, or was made up by a script.
+    }
+    const at = this.#onStage(event)
+    this.fingers.set(event.pointerId, at)
+    if (this.fingers.size > 1) return this.#dropGesture() // a second finger: pinch instead
+    this.panning = event.button === 1 || this.spaceIsDown
+    if (this.panning || !this.canDraw) return
+    this.gesture = begin(this, this.#onPicture(at), this.#keys(event))
+    if (!this.gesture) this.select(null)
+    this.refresh()
+  }
+
+  /** @param {PointerEvent} event */
+  #track(event) {
+    const at = this.#onStage(event)
+    const before = this.fingers.get(event.pointerId)
+    if (before && this.fingers.size > 1) {
+      this.#pinch(event.pointerId, before, at)
+    } else if (before && this.panning) {
+      this.view = panned(this.view, this.stageSize, this.size, [at[0] - before[0], at[1] - before[1]])
+    } else if (before && this.gesture) {
+      for (const each of event.getCoalescedEvents?.() ?? []) this.gesture.move(this.#onPicture(this.#onStage(each)), this.#keys(event))
+      this.gesture.move(this.#onPicture(at), this.#keys(event))
+    }
+    if (before) this.fingers.set(event.pointerId, at)
+    this.hover = this.#onPicture(at)
+    if (!before) this.stage.style.cursor = this.canDraw ? cursorAt(this, this.hover, this.#keys(event)) : 'default'
+    this.invalidate()
+  }
+
+  /** @param {number} moved @param {Place} before @param {Place} after */
+  #pinch(moved, before, after) {
+    const other = [...this.fingers].find(([id]) => id !== moved)?.[1]
+    if (!other) return
+    this.view = zoomedAt(this.view, this.stageSize, this.size, other, distance(after, other) / Math.max(1, distance(before, other)))
+    this.view = panned(this.view, this.stageSize, this.size, [(after[0] - before[0]) / 2, (after[1] - before[1]) / 2])
+    this.refresh()
+  }
+
+  /** @param {PointerEvent} event @param {boolean} done */
+  #release(event, done) {
+    if (!this.fingers.delete(event.pointerId)) return
+    const gesture = this.gesture
+    this.panning = false
+    if (!done) return this.#dropGesture()
+    this.gesture = null
+    gesture?.end()
+    if (event.pointerType !== 'mouse') this.hover = null
+    this.refresh()
+  }
+
+  #leave() {
+    this.hover = null
+    this.invalidate()
+  }
+
+  #dropGesture() {
+    this.gesture = null
+    this.painting = null
+    this.lasso = []
+    this.drawing = this.committed
+    this.invalidate()
+  }
+
+  /** @param {WheelEvent} event */
+  #wheel(event) {
+    if (document.activeElement !== this.focus) return this.host.onWheel?.(event)
+    event.preventDefault()
+    event.stopPropagation()
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 30 : 1
+    this.zoom(Math.exp(-clamp(event.deltaY * lines, -300, 300) / 400), this.#onStage(event))
+  }
+
+  // ---- keys ----
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if (!this.#understood(event)) return
+    event.preventDefault()
+    event.stopPropagation()
+  }
+
+  /** @param {KeyboardEvent} event @returns {boolean} whether it was for the editor */
+  #understood(event) {
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key
+    if (event.ctrlKey || event.metaKey) {
+      if (key === 'z') event.shiftKey ? this.redo() : this.undo()
+      else if (key === 'y') this.redo()
+      else return false
+      return true
+    }
+    if (event.altKey) return false
+    const step = event.shiftKey ? 10 : 1
+    /** @type {Record<string, () => void>} */
+    const keys = {
+      ArrowLeft: () => this.nudge([-step, 0]),
+      ArrowRight: () => this.nudge([step, 0]),
+      ArrowUp: () => this.nudge([0, -step]),
+      ArrowDown: () => this.nudge([0, step]),
+      Delete: () => this.remove(),
+      Backspace: () => this.remove(),
+      Escape: () => (this.gesture ? this.#dropGesture() : this.select(null)),
+      ' ': () => (this.spaceIsDown = true),
+      '[': () => this.setBrush(this.brushShare / 1.2),
+      ']': () => this.setBrush(this.brushShare * 1.2),
+      '+': () => this.zoom(ZOOM_STEP),
+      '=': () => this.zoom(ZOOM_STEP),
+      '-': () => this.zoom(1 / ZOOM_STEP),
+      0: () => this.fit(),
+      p: () => this.#toggleResult(),
+      r: () => this.putBack()
+    }
+    for (const { tool, key: letter } of TOOLS) keys[letter] = () => this.setTool(tool)
+    if (event.target instanceof HTMLInputElement || !(key in keys)) return false
+    keys[key]()
+    return true
+  }
+
+  /** Points from other editors may be pasted. @param {ClipboardEvent} event */
+  #paste(event) {
+    const text = event.clipboardData?.getData('text') ?? ''
+    event.preventDefault()
+    event.stopPropagation()
+    try {
+      const drawing = parse(text, this.size)
+      if (!drawing || drawing === NOTHING || !this.canDraw) return
+      this.edit((now) => (drawing.objects.length ? drawing : { ...now, arrows: [...now.arrows, ...drawing.arrows] }))
+    } catch (error) {
+      if (!(error instanceof UnreadableDrawing)) throw error
+      this.setNotice(`What you pasted is no list of points: ${error.message}.`)
+    }
+  }
+
+  // ---- drawing on screen ----
+
+  /** Elements and picture. */
+  refresh() {
+    for (const [i, button] of this.toolButtons.entries()) button.setAttribute('aria-pressed', String(TOOLS[i].tool === this.tool))
+    this.resultButton.setAttribute('aria-pressed', String(this.showsResult))
+    this.undoButton.disabled = !this.past.length
+    this.redoButton.disabled = !this.future.length
+    this.removeButton.disabled = !this.drawing.arrows.length && !this.drawing.objects.length
+    this.slider.style.visibility = this.tool === 'brush' || this.tool === 'eraser' ? 'visible' : 'hidden'
+    this.slider.value = String(Math.round(Math.sqrt(Math.max(0, this.brushShare - 0.003) / 0.2) * 100))
+    this.zoomLabel.textContent = `${Math.round(this.view.zoom * 100)} %`
+    this.zoomLabel.hidden = this.view.zoom === 1
+    this.#refreshChips()
+    this.#refreshWords()
+    this.invalidate()
+  }
+
+  #refreshChips() {
+    const count = this.drawing.objects.length
+    const masks = this.tool !== 'arrow'
+    const numbers = Array.from({ length: count }, (_, index) => {
+      const chip = this.#button(document.createTextNode(String(index + 1)), `Object ${index + 1}`, () => {
+        this.activate(index)
+        this.refresh()
+      })
+      chip.className = 'dragon-chip'
+      chip.style.setProperty('--chip', objectColour(index))
+      chip.setAttribute('aria-pressed', String(masks && index === this.active))
+      return chip
+    })
+    const add = this.#button(icon('add'), 'One more object (each becomes a Dragon Canvas Object)', () => this.addObject())
+    add.disabled = !this.canDraw || count >= MAX_OBJECTS
+    this.chips.replaceChildren(...numbers, ...(count ? [add] : []))
+  }
+
+  #refreshWords() {
+    const warned = this.problem || this.notice || this.warnings[0] || this.#sizeWarning()
+    this.help.replaceChildren(warned || this.#helpText())
+    this.help.classList.toggle('dragon-warned', Boolean(warned))
+    if (this.problem) {
+      this.help.append(' ', this.#button(document.createTextNode('Start anew'), 'Throws the unreadable drawing away', () => this.startAnew()))
+    }
+    this.message.textContent = this.layers ? '' : this.notice || 'Connect a picture to draw on.'
+    this.message.hidden = Boolean(this.layers)
+  }
+
+  #sizeWarning() {
+    const drawn = this.committed.size
+    const now = this.layers?.size
+    if (!drawn || !now || (drawn[0] === now[0] && drawn[1] === now[1]) || !serialise(this.committed)) return ''
+    return `Drawn on ${drawn.join('×')}, the picture is now ${now.join('×')}: check that everything still lies where it should.`
+  }
+
+  #helpText() {
+    const thing = this.drawing.objects[this.active]
+    if (this.selection?.kind === 'arrow' && this.drawing.arrows[this.selection.index]) {
+      const [width, height] = this.size
+      const [hx, hy, tx, ty] = this.drawing.arrows[this.selection.index]
+      const places = [hx * width, hy * height, tx * width, ty * height].map((value) => Math.round(value))
+      return `Arrow ${this.selection.index + 1}: ${places[0]}, ${places[1]} → ${places[2]}, ${places[3]} px. Arrow keys nudge, Del removes.`
+    }
+    if (this.tool !== 'move') return HELP[this.tool]
+    if (!thing?.mask) return 'First paint over an object with the brush or the lasso.'
+    const { move, scale, rotation } = thing
+    if (move[0] || move[1] || scale[0] !== 1 || scale[1] !== 1 || rotation) {
+      const size = scale[0] === scale[1] ? `${scale[0].toFixed(2)}` : `${scale[0].toFixed(2)} × ${scale[1].toFixed(2)}`
+      const [dx, dy] = [Math.round(move[0] * this.size[0]), Math.round(move[1] * this.size[1])]
+      return `Object ${this.active + 1}: dx ${dx}, dy ${dy} px, scale ${size}, ${Math.round(rotation * 10) / 10}°. R puts it back.`
+    }
+    return HELP.move
+  }
+
+  /** A new frame soon. */
+  invalidate() {
+    if (this.frame) return
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0
+      this.draw()
+    })
+  }
+
+  /** The words follow while a gesture lasts. */
+  draw() {
+    if (!this.stage.isConnected || !this.stage.clientWidth) return
+    const [width, height] = this.stageSize
+    const ratio = this.pixelRatio()
+    const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)]
+    if (this.canvas.width !== across || this.canvas.height !== down) Object.assign(this.canvas, { width: across, height: down })
+    const context = this.canvas.getContext('2d')
+    if (!context) return
+    context.setTransform(1, 0, 0, 1, 0, 0)
+    context.clearRect(0, 0, across, down)
+    context.scale(ratio, ratio)
+    const paints = this.tool === 'brush' || this.tool === 'eraser'
+    const { layers, size, drawing, active, selection, showsResult, painting, lasso } = this
+    const brush = paints && this.hover && this.canDraw ? { at: this.hover, radius: this.brushRadius(), erases: this.tool === 'eraser' } : null
+    // While masks are made, the object is where it is in the picture, or one could not paint on it.
+    const shown = showsResult && (this.tool === 'move' || this.tool === 'arrow')
+    if (layers || drawing.size) {
+      drawFrame(context, { layers, size, drawing, active, selection, showsResult: shown, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
+    }
+    if (this.gesture) this.#refreshWords()
+  }
+
+  /** Device pixels for one of the stage, however much the graph is enlarged. */
+  pixelRatio() {
+    const [width, height] = this.stageSize
+    const shown = this.canvas.getBoundingClientRect().width / width || 1
+    return clamp(shown * (globalThis.devicePixelRatio || 1), 0.5, MOST_PIXELS / Math.max(width, height))
+  }
+
+  /** Draws again if the graph's zoom has changed since. */
+  checkSharpness() {
+    if (this.stage.isConnected && Math.round(this.stageSize[0] * this.pixelRatio()) !== this.canvas.width) this.invalidate()
+  }
+
+  destroy() {
+    this.observer?.disconnect()
+    cancelAnimationFrame(this.frame)
+    this.frame = 0
+  }
+}

@@ -1,0 +1,53 @@
+/** Where a node's picture comes from: a file that is chosen upstream, at once, or what the last run left. */
+
+/** @typedef {{ filename: string, subfolder: string, type: string }} StoredPicture */
+
+const LOADERS = new Set(['LoadImage', 'LoadImageOutput'])
+const KINDS = new Set(['input', 'output', 'temp'])
+const MOST_REROUTES = 50
+
+/**
+ * The file of the loader that an input is linked to, through reroutes; null where another node makes the picture.
+ * @param {import('../comfyui').LGraphNode} node @param {string} input
+ * @returns {{ linked: boolean, file: StoredPicture | null }}
+ */
+export function linkedPicture(node, input) {
+  let slot = node.inputs?.findIndex(({ name }) => name === input) ?? -1
+  /** @type {import('../comfyui').LGraphNode | null} */
+  let source = node
+  for (let hops = 0; hops < MOST_REROUTES; hops++) {
+    if (!source || slot < 0 || source.inputs?.[slot]?.link == null) return { linked: hops > 0, file: null }
+    source = source.getInputNode(slot)
+    if (source?.type !== 'Reroute') break
+    slot = 0
+  }
+  if (!source || !LOADERS.has(source.type)) return { linked: true, file: null }
+  const chosen = source.widgets?.find(({ name }) => name === 'image')?.value
+  return { linked: true, file: typeof chosen === 'string' ? stored(chosen, source.type === 'LoadImage' ? 'input' : 'output') : null }
+}
+
+/** A loader's value: "folder/name.png" or "name.png [output]". @param {string} value @param {string} type @returns {StoredPicture | null} */
+export function stored(value, type) {
+  const annotated = /^(.*) \[(input|output|temp)\]$/.exec(value)
+  const [path, kind] = annotated ? [annotated[1], annotated[2]] : [value, type]
+  const cut = path.lastIndexOf('/')
+  return path ? { filename: path.slice(cut + 1), subfolder: cut < 0 ? '' : path.slice(0, cut), type: kind } : null
+}
+
+/** What a run says its picture is; null for anything else. @param {unknown} item @returns {StoredPicture | null} */
+export function ranPicture(item) {
+  const { filename, subfolder, type } = /** @type {Partial<StoredPicture>} */ (item ?? {})
+  const good = typeof filename === 'string' && typeof subfolder === 'string' && typeof type === 'string' && KINDS.has(type)
+  return good ? { filename, subfolder, type } : null
+}
+
+/** @param {StoredPicture} file */
+export const viewPath = (file) => `/view?${new URLSearchParams({ ...file })}`
+
+/** @param {string} url @returns {Promise<HTMLImageElement>} */
+export async function loaded(url) {
+  const image = new Image()
+  image.src = url
+  await image.decode()
+  return image
+}

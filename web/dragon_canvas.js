@@ -1,0 +1,47 @@
+/** Gives Dragon Canvas its widget. ComfyUI loads every script here; the others only export. */
+
+import { app } from '../../scripts/app.js'
+import { api } from '../../scripts/api.js'
+import { addCanvasWidget } from './canvas/widget.js'
+
+const NODE = 'DragonCanvas'
+/** Wide enough for the toolbar, high enough for a picture. */
+const FIRST_SIZE = [500, 700]
+
+app.registerExtension({
+  name: 'Dragon.Canvas',
+
+  init() {
+    const sheet = document.createElement('link')
+    sheet.rel = 'stylesheet'
+    sheet.href = new URL('./dragon_canvas.css', import.meta.url).href
+    document.head.append(sheet)
+  },
+
+  getCustomWidgets() {
+    return {
+      DRAGON_CANVAS(node, name) {
+        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel })
+      }
+    }
+  },
+
+  nodeCreated(node) {
+    if (node.comfyClass !== NODE) return
+    const [width, height] = node.size
+    node.setSize([Math.max(width, FIRST_SIZE[0]), Math.max(height, FIRST_SIZE[1])])
+  }
+})
+
+/** Lets the graph's own undo know; it would find out at the next click otherwise. */
+function noteChange() {
+  app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.()
+}
+
+/** Over an editor that is not in use the wheel is the graph's. Nodes 2.0 sees to that itself. @param {WheelEvent} event */
+function passWheel(event) {
+  const graph = app.canvas?.canvas
+  if (!graph || (event.target instanceof Element && event.target.closest('[data-node-id]'))) return
+  event.preventDefault()
+  graph.dispatchEvent(new WheelEvent('wheel', event))
+}
