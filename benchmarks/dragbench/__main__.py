@@ -144,7 +144,7 @@ def _dift(host: Host, checkpoint: str | None) -> Dift | None:
         return None
     from benchmarks.dragbench.dift import Dift
 
-    return Dift(host, host.run("CheckpointLoaderSimple", ckpt_name=checkpoint)[:3])
+    return Dift(host.run, host.run("CheckpointLoaderSimple", ckpt_name=checkpoint)[:3])
 
 
 if __name__ == "__main__":

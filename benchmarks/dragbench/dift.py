@@ -5,17 +5,14 @@ DragDiffusion's protocol: Stable Diffusion 2.1, t = 261, the output of the secon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import comfy.samplers
 import torch
 from torch import Tensor
 
 from benchmarks.cases import Picture
-
-if TYPE_CHECKING:
-    from benchmarks.host import Host
 
 TIMESTEP = 261
 STAGE = 1
@@ -26,9 +23,9 @@ NOISES = 8
 class Dift:
     """Features from a checkpoint, loaded by ComfyUI's own loader."""
 
-    def __init__(self, host: Host, loaded: tuple[Any, Any, Any]) -> None:
-        """``loaded``: (MODEL, CLIP, VAE)."""
-        self._host = host
+    def __init__(self, run: Callable[..., tuple[Any, ...]], loaded: tuple[Any, Any, Any]) -> None:
+        """``run(node_id, **inputs)`` runs one of ComfyUI's nodes; ``loaded``: (MODEL, CLIP, VAE), which stay as they are."""
+        self._run = run
         model, self._clip, self._vae = loaded
         self._model = model.clone()
         self._seen: list[Tensor] = []
@@ -45,8 +42,8 @@ class Dift:
     def features(self, picture: Picture, prompt: str) -> Tensor:
         """(C, h, w) of a picture (H, W, 3), float32 on the CPU."""
         pixels = torch.from_numpy(picture.copy())[None]
-        latent = self._host.run("VAEEncode", vae=self._vae, pixels=pixels)[0]["samples"].repeat(NOISES, 1, 1, 1)
-        text = self._host.run("CLIPTextEncode", clip=self._clip, text=prompt)[0]
+        latent = self._run("VAEEncode", vae=self._vae, pixels=pixels)[0]["samples"].repeat(NOISES, 1, 1, 1)
+        text = self._run("CLIPTextEncode", clip=self._clip, text=prompt)[0]
         noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(0))
         sigma = self._model.get_model_object("model_sampling").sigmas[TIMESTEP]
         guider = comfy.samplers.CFGGuider(self._model)

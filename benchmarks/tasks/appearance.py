@@ -63,4 +63,4 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     return host.run("DragonAppearanceLoss", settings, **masks)[0]
 
 
-TASK = Task("appearance", sample, copy_paste, energy, attention={"mode": "two_sources"})
+TASK = Task("appearance", sample, copy_paste, energy, attention={"mode": "replace"})

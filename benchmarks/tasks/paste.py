@@ -68,9 +68,10 @@ def copy_paste(case: Case) -> Picture:
 
 def energy(case: Case, host: Host, settings: Settings) -> object:
     """DragonPasteLoss of the reference's mask, scale and shift."""
-    edit = case.edit
-    mask = host.mask(case.needed_reference[1])
-    return host.run("DragonPasteLoss", settings, reference_mask=mask, scale=edit.scale, dx=round(edit.dx), dy=round(edit.dy))[0]
+    edit, mask = case.edit, case.needed_reference[1]
+    x, y = staging.centroid(mask)
+    inputs = {"x": x + edit.dx, "y": y + edit.dy, "scale": edit.scale}
+    return host.run("DragonPasteLoss", settings, reference_mask=host.mask(mask), **inputs)[0]
 
 
-TASK = Task("paste", sample, copy_paste, energy, attention={"mode": "two_sources"})
+TASK = Task("paste", sample, copy_paste, energy, attention={"mode": "replace"})
