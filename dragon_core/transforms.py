@@ -64,7 +64,7 @@ class AffineWarp:
     def cropped(self, image_size: tuple[int, int], corner: Point) -> AffineWarp:
         """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
         centres = tuple((x - corner[0], y - corner[1]) for x, y in self.centres.tolist())
-        return replace(self, image_size=tuple(image_size), centre=centres if len(centres) > 1 else centres[0])
+        return replace(self, image_size=image_size, centre=centres if len(centres) > 1 else centres[0])
 
     def repeated(self, times: int) -> AffineWarp:
         """For as many times the pictures: where each has its own centre, all of them in turn."""

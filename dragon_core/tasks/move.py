@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, get_args
 
 import torch
@@ -19,7 +20,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..fill import push_pull
 from ..regions import Regions, moved_regions, on_grid, surroundings
-from ..transforms import AffineWarp, warp
+from ..transforms import AffineWarp, unrepeated, warp
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,8 @@ FAINT = 0.1
 MAX_HOPS = 8
 
 #: The start latent: the object's part moves along, and its old place holds fresh noise, the noise from where it goes, or
-#: what was there; "off" leaves the start latent alone.
+#: what was there; "off" leaves the start latent alone. Only a plain shift exchanges cells one by one: where the object is scaled
+#: or turned, "swap" would put the same noise into several places, and is "noise".
 StartLatent = Literal["swap", "noise", "keep", "off"]
 
 
@@ -64,11 +66,14 @@ class Move:
         check_mask(self.mask)
         if tuple(self.transform.image_size) != self.image_size:
             raise DragonError(f"the transform is for a picture of {self.transform.image_size}, the mask of {self.image_size}")
-        inside, before = _area_inside(self.mask, self.transform), (self.mask > 0.5).float().sum((1, 2))
-        if (inside == 0).any():
-            raise DragonError("the move takes the whole object out of the picture; use a smaller shift")
-        if (inside < 0.98 * before * abs(_determinant(self.transform))).any():
-            log.warning("part of the moved object leaves the picture and is cropped")
+        centres = len(self.transform.centres)
+        if centres not in (1, self.mask.shape[0]):
+            raise DragonError(f"the transform has {centres} centres for {self.mask.shape[0]} masks")
+        remaining = _share_inside(self.mask, self.transform)
+        if (remaining == 0).any():
+            raise DragonError("the edit takes the whole object out of the picture; use a smaller shift")
+        if (remaining < 0.98).any():
+            log.warning("part of the edited object leaves the picture and is cropped")
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -83,8 +88,7 @@ class Move:
             return self
         top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
         mask = self.mask[:, top : top + image_size[0], left : left + image_size[1]]
-        x, y = self.transform.centre
-        return replace(self, mask=mask, transform=replace(self.transform, image_size=image_size, centre=(x - left, y - top)))
+        return replace(self, mask=mask, transform=self.transform.cropped(image_size, (left, top)))
 
     @property
     def leads(self) -> bool:
@@ -95,8 +99,9 @@ class Move:
         return False
 
     def on(self, device: torch.device, repeats: int) -> Move:
-        mask = self.mask if self.mask.shape[0] == 1 or repeats == 1 else self.mask.repeat(repeats, 1, 1)
-        return self if mask is self.mask and mask.device == device else replace(self, mask=mask.to(device))
+        if self.mask.shape[0] > 1 and repeats > 1:
+            return replace(self, mask=self.mask.repeat(repeats, 1, 1).to(device), transform=self.transform.repeated(repeats))
+        return self if self.mask.device == device else replace(self, mask=self.mask.to(device))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         return moved_regions(self.mask, self.transform, size)
@@ -111,25 +116,33 @@ class Move:
         return push + inpaint_energy(views.generation, views.source, vacated, fill, self.weights.inpaint)
 
     def clear_clean(self, latent: Tensor) -> Tensor:
-        if self.start in ("keep", "off"):
-            return latent
-        painted = (self.mask > FAINT).float()
-        touched = on_grid(painted, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > 0
-        return torch.where(touched, push_pull(latent, ~touched), latent)
+        return latent if self.start in ("keep", "off") else filled(latent, self.mask)
 
     def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         if self.start in ("keep", "off"):
             return noise
-        source = on_grid(self.mask, (noise.shape[-2], noise.shape[-1])).unsqueeze(1) > COVERED
-        return torch.where(source, self._from_beyond(original, source, fresh) if self.start == "swap" else fresh, noise)
+        source = covered(self.mask, noise)
+        swap = self.start == "swap" and self.transform.is_shift
+        return torch.where(source, self._from_beyond(original, source, fresh) if swap else fresh, noise)
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
         if self.start == "off":
             return latent
-        moved = warp(self.mask.unsqueeze(1).float(), self.transform).squeeze(1)
-        target = on_grid(moved, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
+        target = covered(self._arrived, latent)
+        if not target.flatten(1).any(1).all():
+            raise DragonError("the edit leaves less of the object than one cell of the latent: use a larger scale or mask")
+        if mode == "nearest":
+            grid = (latent.shape[-2], latent.shape[-1])
+            # Where an enlarged object has no noise of its own left, the noise that lies there stays: repeated, it would show as blocks.
+            placed = target & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
+            return torch.where(placed, warp(source, self.transform, mode, beyond="border"), latent)
         known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
-        return torch.where(target & known, warp(source, self.transform, mode=mode, beyond="border"), latent)
+        return torch.where(target & known, warp(source, self.transform, mode="area", beyond="border"), latent)
+
+    @cached_property
+    def _arrived(self) -> Tensor:
+        """The mask at its new place: (M, H, W)."""
+        return warp(self.mask.unsqueeze(1).float(), self.transform, mode="area").squeeze(1)
 
     def _from_beyond(self, original: Tensor, source: Tensor, fallback: Tensor) -> Tensor:
         """At p, the noise of the first of T(p), T(T(p)), … that lies in the picture and off the object; else the fallback's."""
@@ -141,6 +154,18 @@ class Move:
             fresh = (usable > 0.5) & ~free
             found, free = torch.where(fresh, values, found), free | fresh
         return found
+
+
+def covered(mask: Tensor, latent: Tensor) -> Tensor:
+    """The cells of a latent (B, C, h, w) that a mask (M, H, W) covers: bool (M, 1, h, w)."""
+    return on_grid(mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
+
+
+def filled(clean: Tensor, mask: Tensor) -> Tensor:
+    """A clean latent (B, C, h, w) in which every cell that a mask (M, H, W) touches is continued from its surroundings."""
+    painted = (mask > FAINT).float()
+    touched = on_grid(painted, (clean.shape[-2], clean.shape[-1])).unsqueeze(1) > 0
+    return torch.where(touched, push_pull(clean, ~touched), clean)
 
 
 def check_mask(mask: Tensor) -> None:
@@ -158,11 +183,12 @@ def check_mask(mask: Tensor) -> None:
         raise DragonError("the mask covers the whole picture: paint only over the object that should move")
 
 
-def _area_inside(mask: Tensor, transform: AffineWarp) -> Tensor:
-    """Pixels of each transformed mask that lie in the picture: (M,)."""
-    return (warp(mask.unsqueeze(1).float(), transform) > 0.5).float().sum((1, 2, 3))
-
-
-def _determinant(transform: AffineWarp) -> float:
-    (a, b), (c, d) = transform.matrix
-    return a * d - b * c
+def _share_inside(mask: Tensor, transform: AffineWarp) -> Tensor:
+    """The share of each mask's pixels (M, H, W) that the transform leaves in the picture: (M,)."""
+    height, width = transform.image_size
+    h, w = mask.shape[-2:]
+    ys, xs = (torch.arange(n, device=mask.device, dtype=torch.float64) + 0.5 for n in (h, w))
+    x, y = transform.forward(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).unbind(-1)
+    inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+    solid = mask > 0.5
+    return (solid & inside).sum((1, 2)) / solid.sum((1, 2))

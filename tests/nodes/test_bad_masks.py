@@ -64,7 +64,7 @@ def test_shift_partly_out_of_the_picture(scene: Any, sample: Any, move: Any, cap
     assert not caplog.records
     energy = move(scene, dx=75, dy=0)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "part of the moved object leaves the picture" in caplog.text
+    assert "part of the edited object leaves the picture" in caplog.text
     assert torch.isfinite(sample(scene, energy=energy)).all()
 
 

@@ -115,7 +115,7 @@ def test_cancel(server: Server, make_prompt: Callable[..., Prompt], node: str) -
 def test_errors_name_the_node(server: Server, make_prompt: Callable[..., Prompt]) -> None:
     """What the error dialog shows: the node by its name in the menu, what is wrong, what to do."""
     with pytest.raises(
-        ExecutionFailed, match=r"DragonMoveLoss: the move takes the whole object out of the picture; use a smaller"
+        ExecutionFailed, match=r"DragonMoveLoss: the edit takes the whole object out of the picture; use a smaller"
     ) as caught:
         server.client.run(make_prompt(move={"dx": 2000}))
     assert caught.value.node_type == "DragonMoveLoss"
