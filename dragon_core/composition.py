@@ -11,8 +11,9 @@ from torch import Tensor
 
 from .energies.content import content_energy
 from .errors import DragonError
-from .features import Views
+from .features import NO_REFERENCE, Views
 from .regions import Regions, either
+from .tasks.borrowing import Borrowing
 from .tasks.edit import Edit
 
 
@@ -60,6 +61,14 @@ class Layout:
         return reduce(either, free, torch.zeros_like(self.touched))
 
 
+def borrowed(edits: Sequence[Borrowing], size: tuple[int, int], reference: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Where edits put what they take from the second picture (M, h, w), and what they take there (M', h', w').
+
+    ``size`` and ``reference``: grids over the two pictures.
+    """
+    return reduce(either, (e.regions(size).target for e in edits)), reduce(either, (e.lent(reference) for e in edits))
+
+
 def evaluate(layout: Layout, views: Views) -> Energies:
     """Energies of a chain of edits, laid out on the grid of the features."""
     edit_parts = [e.edit_energy(views, r) for e, r in zip(layout.edits, layout.own, strict=True)]
@@ -96,12 +105,21 @@ def edited_path(edits: Sequence[Edit], latents: Tensor, sigmas: Tensor, noise: T
 def check_fit(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int) -> None:
     """Every edit must have been drawn on a picture of the trajectory's size (odd pixels that the VAE crops are allowed)."""
     for edit in edits:
+        if edit.image_size is None:
+            continue
         if tuple(side // pixels_per_cell * pixels_per_cell for side in edit.image_size) != tuple(image_size):
             (h, w), (height, width) = edit.image_size, image_size
             raise DragonError(f"the mask is {w}×{h} pixels but the picture is {width}×{height}: use a mask of the picture's size")
 
 
-def fitted(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int) -> tuple[Edit, ...]:
-    """The edits on the part of the picture that the VAE keeps, see :func:`check_fit`."""
+def fitted(
+    edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int, reference_size: tuple[int, int] | None = None
+) -> tuple[Edit, ...]:
+    """The edits on the part of the picture, and of the second one, that the VAE keeps, see :func:`check_fit`."""
     check_fit(edits, image_size, pixels_per_cell)
-    return tuple(edit.cropped(image_size) for edit in edits)
+    if reference_size is None:
+        if any(edit.needs_reference for edit in edits):
+            raise DragonError(NO_REFERENCE)
+        return tuple(edit.cropped(image_size) for edit in edits)
+    on_second = (edit.cropped_reference(reference_size) if isinstance(edit, Borrowing) else edit for edit in edits)
+    return tuple(edit.cropped(image_size) for edit in on_second)

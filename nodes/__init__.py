@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
+from .appearance_loss import DragonAppearanceLoss
 from .canvas import DragonCanvas
 from .canvas_object import DragonCanvasObject
 from .cross_attn_patch import DragonCrossAttnPatch
@@ -14,7 +15,9 @@ from .guider import DragonGuider
 from .invert import DragonInvert
 from .mini_model import DragonMiniModel
 from .move_loss import DragonMoveLoss
+from .paste_loss import DragonPasteLoss
 from .preview import DragonPreview
+from .resize_loss import DragonResizeLoss
 from .sampler import DragonSampler
 
 
@@ -28,6 +31,9 @@ class DragonExtension(ComfyExtension):
             DragonInvert,
             DragonGuidanceBranch,
             DragonMoveLoss,
+            DragonResizeLoss,
+            DragonPasteLoss,
+            DragonAppearanceLoss,
             DragonCrossAttnPatch,
             DragonSampler,
             DragonGuider,

@@ -25,15 +25,16 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from ..dragon_core import composition
-from ..dragon_core.attention import Sharing, merge_tokens
+from ..dragon_core.attention import Sharing, Visible, merge_tokens
 from ..dragon_core.edit import Hold, Prediction, run_edit
 from ..dragon_core.errors import DragonError
-from ..dragon_core.features import NO_REFERENCE, Features, Views, to_grid
+from ..dragon_core.features import Features, Views, to_grid
 from ..dragon_core.guidance import GuidanceScale, masked_gradient
 from ..dragon_core.inversion import invert
 from ..dragon_core.regions import grown
 from ..dragon_core.schedule import EditSchedule, Window
 from ..dragon_core.stochastic import unit_noise
+from ..dragon_core.tasks.borrowing import borrowers
 from ..dragon_core.trajectory import Trajectory
 from .links import Branch, Chain
 
@@ -142,16 +143,29 @@ def _out_of_inference(value: Any) -> Any:
 
 # --- cross-branch attention ------------------------------------------------------------------------------------------
 
-#: By output block and transformer block: what keys and values are made from; two tensors only where another patch made them differ.
-Tokens = dict[tuple[int, int], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class Tokens:
+    """What one self-attention layer's keys and values are made from; two tensors only where another patch made them differ.
+
+    grid: the (h, w) they lie on.
+    """
+
+    key: Tensor
+    value: Tensor
+    grid: tuple[int, int]
+
+
+#: By output block and transformer block.
+Layers = dict[tuple[int, int], Tokens]
 
 
 @dataclass
 class TokenExchange:
     """Self-attention tokens of the decoder during one evaluation: collected from the reference, or lent to the generation."""
 
-    collected: Tokens | None = None
-    lent: Tokens | None = None
+    collected: Layers | None = None
+    lent: Layers | None = None
     sharing: Sharing = field(default_factory=Sharing)
 
 
@@ -175,10 +189,11 @@ def _exchange_tokens(query: Tensor, key: Tensor, value: Tensor, options: Options
         return query, key, value
     place = (block[1], options.get("block_index", 0))
     if exchange.collected is not None:
-        exchange.collected[place] = (key, value)
+        height, width = options["activations_shape"][-2:]
+        exchange.collected[place] = Tokens(key, value, (height, width))
     if exchange.lent is not None:
-        (shared_key, shared_value), mode = exchange.lent[place], exchange.sharing.mode
-        return query, merge_tokens(key, shared_key, mode), merge_tokens(value, shared_value, mode)
+        shared, mode = exchange.lent[place], exchange.sharing.mode
+        return query, merge_tokens(key, shared.key, mode), merge_tokens(value, shared.value, mode)
     return query, key, value
 
 
@@ -209,16 +224,20 @@ class Glance:
     """What one evaluation of a known picture yields: features on the common grid, and decoder tokens."""
 
     features: Features
-    tokens: Tokens
+    tokens: Layers
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The known pictures at one step: the source and, where the branch has one, the second picture."""
+    """The known pictures at one step: the source and, where the edits take from it, the second picture.
+
+    tokens: what the generation sees of them.
+    """
 
     step: int
     source: Glance
     second: Glance | None
+    tokens: Layers
 
 
 @dataclass
@@ -244,6 +263,7 @@ class Run:
     reference: Reference | None = None
     on_features: composition.Layout | None = None
     repeats: int = 0
+    visible: dict[tuple[tuple[int, int], tuple[int, int]], Visible] = field(default_factory=dict)
     readings: list[EnergyReading] = field(default_factory=list)
 
 
@@ -283,12 +303,12 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with "
                 f"the model you sample with"
             )
-        edits = composition.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell)
-        if branch.reference is None and any(edit.needs_reference for edit in edits):
-            raise DragonError(NO_REFERENCE)
+        second = None if branch.reference is None else branch.reference.image_size
+        edits = composition.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, second)
         super().__init__(resident(model) if strength > 0 and edits else model)
         self.branch = branch
         self.edits = edits
+        self.pictures = branch.trajectories if any(edit.needs_reference for edit in edits) else (trajectory,)
         self.strength = strength if edits else 0.0
         self.schedule = schedule
         self.paper_scale = paper_scale
@@ -297,7 +317,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.readings: list[EnergyReading] = []
 
     def set_branch_conds(self, positive: Any, negative: Any) -> None:
-        known = {REFERENCE + str(i): trajectory.source for i, trajectory in enumerate(self.branch.trajectories)}
+        known = {REFERENCE + str(i): trajectory.source for i, trajectory in enumerate(self.pictures)}
         self.inner_set_conds({"positive": positive, "negative": negative, **known})
 
     # ComfyUI calls sample → outer_sample → inner_sample → SAMPLER → predict_noise.
@@ -344,7 +364,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             sharing=self.model_options.get("transformer_options", {}).get(SHARING),
         )
         # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
-        for i, known in enumerate(self.branch.trajectories):
+        for i, known in enumerate(self.pictures):
             latent = known.latents[-1].to(latent_image)
             shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
             conds = {"positive": self.conds.pop(REFERENCE + str(i))}
@@ -367,7 +387,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
         trajectory = self.branch.trajectory
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
-        second = None if self.branch.reference is None else self.branch.reference.latents
+        second = self.pictures[1].latents if len(self.pictures) > 1 else None
         return composition.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, second)
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
@@ -388,7 +408,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         reference = self._reference(step, timestep, options) if guided or share else None
         exchange = None
         if run.sharing is not None:
-            exchange = TokenExchange(lent=reference.source.tokens if share and reference else None, sharing=run.sharing)
+            exchange = TokenExchange(lent=reference.tokens if share and reference else None, sharing=run.sharing)
         mine = with_patch(options, exchange, None)
         if not guided or reference is None or run.layout is None:
             denoised = super().predict_noise(x, timestep, mine, seed)
@@ -417,16 +437,31 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         run = self.running()
         if run.reference is None or run.reference.step != step:
             source, *others = (self._glance(i, step, timestep, options) for i in range(len(self.known)))
-            run.reference = Reference(step, source, others[0] if others else None)
+            second = others[0] if others else None
+            run.reference = Reference(step, source, second, self._seen(source, second))
         return run.reference
+
+    def _seen(self, source: Glance, second: Glance | None) -> Layers:
+        """The source's tokens; where edits take from the second picture, those outside the edits and those that are taken."""
+        run = self.running()
+        takers = borrowers(run.layout.edits) if run.layout else ()
+        if second is None or not takers:
+            return source.tokens
+        seen: Layers = {}
+        for place, own in source.tokens.items():
+            other = second.tokens[place]
+            visible = run.visible.get((own.grid, other.grid)) or Visible.of(*composition.borrowed(takers, own.grid, other.grid))
+            run.visible[own.grid, other.grid] = visible
+            seen[place] = Tokens(visible.of_two(own.key, other.key), visible.of_two(own.value, other.value), own.grid)
+        return seen
 
     def _glance(self, index: int, step: int, timestep: Tensor, options: Options) -> Glance:
         """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
         run = self.running()
-        x = self.branch.trajectories[index].latents[step].to(timestep.device, torch.float32)
+        x = self.pictures[index].latents[step].to(timestep.device, torch.float32)
         x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
         tap = DecoderTap(run.blocks)
-        tokens: Tokens = {}
+        tokens: Layers = {}
         mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
         comfy.samplers.calc_cond_batch(self.inner_model, [self.known[index][:1]], x, timestep, mine)
         return Glance(tap.to_grid(), tokens)

@@ -15,8 +15,8 @@ class Edit(Protocol):
     """One edit of one picture. Grids are (h, w); features are on the common grid; energies are (B,)."""
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """(height, width) in pixels of the picture the edit was made for."""
+    def image_size(self) -> tuple[int, int] | None:
+        """(height, width) in pixels of the picture the edit was made for; None where it suits any."""
 
     @property
     def content_weight(self) -> float:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.attention import Sharing, merge_tokens
+from dragon_core.attention import Sharing, Visible, merge_tokens
 from dragon_core.errors import DragonError
 from dragon_core.schedule import Window
 
@@ -77,3 +77,27 @@ def test_sharing_starts_after_a_tenth_by_default() -> None:
 def test_unknown_mode_is_refused_with_the_known_ones() -> None:
     with pytest.raises(DragonError, match=r"'blend'.*'replace', 'concat'"):
         Sharing("blend", Window(0, 1))  # type: ignore[arg-type]
+
+
+def test_two_pictures_are_seen_outside_and_inside_their_masks() -> None:
+    """The source's tokens outside what is covered, then the second picture's inside what is taken, by their numbers."""
+    covered, taken = torch.zeros(1, 2, 3), torch.zeros(1, 3, 2)
+    covered[0, 0, 1], covered[0, 1, 2], covered[0, 0, 0] = 1.0, 0.6, 0.4
+    taken[0, 2, 0], taken[0, 0, 1], taken[0, 1, 1] = 0.5, 0.9, 0.3
+    source = torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 4)
+    second = -1 - torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 4)
+    seen = Visible.of(covered, taken).of_two(source, second)
+    for b in range(2):
+        expected = [source[b, k] for k in (0, 2, 3, 4)] + [second[b, k] for k in (1, 4)]
+        assert torch.equal(seen[b], torch.stack(expected))
+
+
+def test_a_small_object_is_seen_on_a_coarse_grid() -> None:
+    taken = torch.zeros(1, 2, 2)
+    taken[0, 1, 0], taken[0, 1, 1] = 0.2, 0.1
+    assert Visible.of(torch.zeros(1, 2, 2), taken).second.tolist() == [2]
+
+
+def test_masks_of_a_batch_are_refused_for_two_pictures() -> None:
+    with pytest.raises(DragonError, match="one mask for all pictures"):
+        Visible.of(torch.zeros(2, 2, 2), torch.zeros(1, 2, 2))

@@ -1,0 +1,104 @@
+"""Appearance replacement (DragonDiffusion, section 3.4): the object keeps its shape and takes the look of another picture's object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..energies.appearance import appearance_energy
+from ..errors import DragonError
+from ..features import Views
+from ..look import transferred
+from ..regions import Regions, on_grid
+from .borrowing import check_mask, cropped_mask
+
+
+@dataclass(frozen=True)
+class AppearanceWeights:
+    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (algorithm.md section 11)."""
+
+    edit: float = 3.5
+    content: float = 5.0
+
+    def __post_init__(self) -> None:
+        if min(self.edit, self.content) < 0:
+            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """Give what ``mask`` (M, H, W) covers the look of what ``reference_mask`` (M', H', W') covers in the second picture.
+
+    transfer: how much of the reference's latent colours the trajectory takes on, in [0, 1]; 0 leaves all to guidance, as in the paper.
+    """
+
+    mask: Tensor
+    reference_mask: Tensor
+    weights: AppearanceWeights = AppearanceWeights()
+    transfer: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_mask(self.mask, "the mask", "the object that should change its look")
+        check_mask(self.reference_mask, "the reference mask", "the object whose look is wanted")
+        if not 0.0 <= self.transfer <= 1.0:
+            raise DragonError(f"the transfer must lie within 0 and 1, got {self.transfer:g}")
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.mask.shape[-2], self.mask.shape[-1]
+
+    @property
+    def content_weight(self) -> float:
+        return self.weights.content
+
+    @property
+    def leads(self) -> bool:
+        return self.transfer > 0
+
+    @property
+    def needs_reference(self) -> bool:
+        return True
+
+    def cropped(self, image_size: tuple[int, int]) -> Appearance:
+        return replace(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
+
+    def cropped_reference(self, reference_size: tuple[int, int]) -> Appearance:
+        return replace(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
+
+    def on(self, device: torch.device, repeats: int) -> Appearance:
+        def moved(mask: Tensor) -> Tensor:
+            return (mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)).to(device)
+
+        return replace(self, mask=moved(self.mask), reference_mask=moved(self.reference_mask))
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        target = on_grid(self.mask, size)
+        return Regions(torch.zeros_like(target), target)
+
+    def lent(self, size: tuple[int, int]) -> Tensor:
+        return on_grid(self.reference_mask, size)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        second = views.second()
+        wanted = self.lent((second[0].shape[-2], second[0].shape[-1]))
+        return appearance_energy(views.generation, second, own.target, wanted, self.weights.edit)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        return torch.zeros_like(views.generation[0][:, 0, 0, 0])  # nothing is vacated
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        return latent
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        return noise
+
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        if reference is None:
+            raise DragonError("there is no second picture to take a look from")
+        if mode == "nearest" or self.transfer == 0:
+            return latent  # the noise has the shape, which stays
+        inside = on_grid(self.mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1).to(latent)
+        wanted = self.lent((reference.shape[-2], reference.shape[-1])).unsqueeze(1).to(latent)
+        return torch.lerp(latent, transferred(latent, inside, reference, wanted), self.transfer * inside)
