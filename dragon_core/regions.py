@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .transforms import AffineWarp, Point, warp
+from .transforms import Placement, Point, warp
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(mask.unsqueeze(1).float(), size=size, mode="area").squeeze(1)
 
 
-def moved_regions(mask: Tensor, transform: AffineWarp, size: tuple[int, int]) -> Regions:
+def moved_regions(mask: Tensor, transform: Placement, size: tuple[int, int]) -> Regions:
     """Regions of a mask (M, H, W) and its transform, on a grid (h, w)."""
     moved = warp(mask.unsqueeze(1).float(), transform, mode="area").squeeze(1)
     return Regions(on_grid(mask, size), on_grid(moved, size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,45 @@ from .errors import DragonError
 
 #: (x, y) in pixels.
 Point = tuple[float, float]
+
+
+class Placement(Protocol):
+    """A map T of a picture to a picture, and its inverse, or one for each picture of a batch."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the picture that T(p) lies in."""
+
+    @property
+    def source_size(self) -> tuple[int, int] | None:
+        """The same of the picture that p lies in, where that is another one."""
+
+    @property
+    def count(self) -> int:
+        """How many maps there are: 1 that serves all pictures, or one for each."""
+
+    @property
+    def leads_away(self) -> bool:
+        """Whether T, T∘T, … leave the object that T is for, so that they find what lies beyond it."""
+
+    @property
+    def samples_per_cell(self) -> int:
+        """How finely, each way, its result must be sampled so that no value is skipped."""
+
+    def forward(self, points: Tensor) -> Tensor:
+        """T of points (..., 2), or (M, ..., 2) where M > 1 pictures have maps of their own."""
+
+    def inverse(self, points: Tensor) -> Tensor:
+        """T⁻¹ of points, likewise."""
+
+    def inverted(self) -> Placement:
+        """The map that undoes this one."""
+
+    def cropped(self, image_size: tuple[int, int], corner: Point) -> Placement:
+        """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
+
+    def repeated(self, times: int) -> Placement:
+        """For as many times the pictures: where each has a map of its own, all of them in turn."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +75,18 @@ class AffineWarp:
             raise DragonError("the transform squeezes the object to nothing; use a scale above 0")
 
     @property
-    def is_shift(self) -> bool:
-        return self.matrix == ((1.0, 0.0), (0.0, 1.0))
+    def leads_away(self) -> bool:
+        return self.matrix == ((1.0, 0.0), (0.0, 1.0))  # a resized object's middle stays in it
+
+    @property
+    def count(self) -> int:
+        return len(self.centres)
+
+    @property
+    def samples_per_cell(self) -> int:
+        """More than one where it shrinks."""
+        stretch = torch.linalg.svdvals(torch.tensor(self.matrix, dtype=torch.float64))
+        return max(1, min(8, math.ceil(1 / float(stretch[-1]) - 1e-6)))
 
     @property
     def centres(self) -> Tensor:
@@ -78,7 +128,7 @@ class AffineWarp:
 
 
 def warp(
-    image: Tensor, transform: AffineWarp, mode: str = "bilinear", beyond: str = "zeros", size: tuple[int, int] | None = None
+    image: Tensor, transform: Placement, mode: str = "bilinear", beyond: str = "zeros", size: tuple[int, int] | None = None
 ) -> Tensor:
     """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's source picture.
 
@@ -87,7 +137,7 @@ def warp(
     of ``out``, where it is not the image's.
     """
     h, w = size or (image.shape[-2], image.shape[-1])
-    fine = _samples_per_cell(transform) if mode == "area" else 1
+    fine = transform.samples_per_cell if mode == "area" else 1
     points = _came_from(transform, (h * fine, w * fine), image.device)
     height, width = transform.source_size or transform.image_size
     points = points / points.new_tensor([width, height])
@@ -101,7 +151,7 @@ def warp(
     return out if fine == 1 else F.avg_pool2d(out, fine)
 
 
-def unrepeated(transform: AffineWarp, size: tuple[int, int], source: tuple[int, int], device: torch.device) -> Tensor:
+def unrepeated(transform: Placement, size: tuple[int, int], source: tuple[int, int], device: torch.device) -> Tensor:
     """Where a "nearest" :func:`warp` from a grid ``source`` to a grid ``size`` puts each value for the first time: bool (h, w), or
     (M, h, w) where pictures have centres of their own.
 
@@ -126,15 +176,9 @@ def _firsts(at: Tensor, source: tuple[int, int]) -> Tensor:
     return (inside.flatten() & (away == nearest[cell])).view(inside.shape)
 
 
-def _came_from(transform: AffineWarp, size: tuple[int, int], device: torch.device) -> Tensor:
+def _came_from(transform: Placement, size: tuple[int, int], device: torch.device) -> Tensor:
     """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture."""
     (h, w), (height, width) = size, transform.image_size
     y = (torch.arange(h, device=device, dtype=torch.float64) + 0.5) * (height / h)
     x = (torch.arange(w, device=device, dtype=torch.float64) + 0.5) * (width / w)
     return transform.inverse(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1))
-
-
-def _samples_per_cell(transform: AffineWarp) -> int:
-    """How finely, each way, a shrinking transform must be sampled so that no value is skipped."""
-    stretch = torch.linalg.svdvals(torch.tensor(transform.matrix, dtype=torch.float64))
-    return max(1, min(8, math.ceil(1 / float(stretch[-1]) - 1e-6)))

@@ -8,11 +8,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..features import Features, masked_mean, similarity_map
-from ..transforms import AffineWarp, warp
+from ..transforms import Placement, warp
 from .form import attraction
 
 
-def edit_energy(generation: Features, reference: Features, target: Tensor, transform: AffineWarp, weight: float) -> Tensor:
+def edit_energy(generation: Features, reference: Features, target: Tensor, transform: Placement, weight: float) -> Tensor:
     size = (target.shape[-2], target.shape[-1])
     brought = tuple(warp(f, transform, mode="area", beyond="border", size=size) for f in reference)
     return attraction(weight, masked_mean(similarity_map(generation, brought), target))

@@ -20,7 +20,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..fill import push_pull
 from ..regions import Regions, moved_regions, on_grid, surroundings
-from ..transforms import AffineWarp, unrepeated, warp
+from ..transforms import Placement, unrepeated, warp
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Move:
     """Move what ``mask`` (M, H, W) covers by ``transform``."""
 
     mask: Tensor
-    transform: AffineWarp
+    transform: Placement
     weights: MoveWeights = MoveWeights()
     start: StartLatent = "swap"
 
@@ -66,9 +66,8 @@ class Move:
         check_mask(self.mask)
         if tuple(self.transform.image_size) != self.image_size:
             raise DragonError(f"the transform is for a picture of {self.transform.image_size}, the mask of {self.image_size}")
-        centres = len(self.transform.centres)
-        if centres not in (1, self.mask.shape[0]):
-            raise DragonError(f"the transform has {centres} centres for {self.mask.shape[0]} masks")
+        if self.transform.count not in (1, self.mask.shape[0]):
+            raise DragonError(f"there are {self.transform.count} transforms for {self.mask.shape[0]} masks")
         remaining = _share_inside(self.mask, self.transform)
         if (remaining == 0).any():
             raise DragonError("the edit takes the whole object out of the picture; use a smaller shift")
@@ -122,7 +121,7 @@ class Move:
         if self.start in ("keep", "off"):
             return noise
         source = covered(self.mask, noise)
-        swap = self.start == "swap" and self.transform.is_shift
+        swap = self.start == "swap" and self.transform.leads_away
         return torch.where(source, self._from_beyond(original, source, fresh) if swap else fresh, noise)
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
@@ -161,11 +160,15 @@ def covered(mask: Tensor, latent: Tensor) -> Tensor:
     return on_grid(mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
 
 
+def touched(mask: Tensor, latent: Tensor) -> Tensor:
+    """The cells of a latent (B, C, h, w) that a mask (M, H, W) reaches into at all: bool (M, 1, h, w)."""
+    return on_grid((mask > FAINT).float(), (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > 0
+
+
 def filled(clean: Tensor, mask: Tensor) -> Tensor:
     """A clean latent (B, C, h, w) in which every cell that a mask (M, H, W) touches is continued from its surroundings."""
-    painted = (mask > FAINT).float()
-    touched = on_grid(painted, (clean.shape[-2], clean.shape[-1])).unsqueeze(1) > 0
-    return torch.where(touched, push_pull(clean, ~touched), clean)
+    hole = touched(mask, clean)
+    return torch.where(hole, push_pull(clean, ~hole), clean)
 
 
 def check_mask(mask: Tensor) -> None:
@@ -183,7 +186,7 @@ def check_mask(mask: Tensor) -> None:
         raise DragonError("the mask covers the whole picture: paint only over the object that should move")
 
 
-def _share_inside(mask: Tensor, transform: AffineWarp) -> Tensor:
+def _share_inside(mask: Tensor, transform: Placement) -> Tensor:
     """The share of each mask's pixels (M, H, W) that the transform leaves in the picture: (M,)."""
     height, width = transform.image_size
     h, w = mask.shape[-2:]
