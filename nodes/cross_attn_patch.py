@@ -31,7 +31,10 @@ class DragonCrossAttnPatch(io.ComfyNode):
                     "mode",
                     options=list(get_args(MergeMode)),
                     default="replace",
-                    tooltip="replace: only the source is seen (moving, resizing). concat: the source beside the edit's own (dragging).",
+                    tooltip=(
+                        "replace: only the source is seen, and what edits take from a second picture (all but dragging). concat: these "
+                        "beside the edit's own (dragging)."
+                    ),
                 ),
                 advanced(
                     io.Float.Input(
