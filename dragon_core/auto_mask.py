@@ -53,21 +53,21 @@ CHUNK = 65536
 
 @dataclass(frozen=True, eq=False)
 class ObjectMask:
-    """mask: (H, W) boolean. confidence: [0, 1], how well features and colours agree, and that it is an object, not the background."""
+    """mask: (H, W) boolean. confidence: [0, 1], how clearly it stands out, see :func:`_confidence`."""
 
     mask: Tensor
     confidence: float
 
 
 def object_mask(
-    features: Sequence[Tensor], clicks: Sequence[Point], size: tuple[int, int], picture: Tensor | None = None, threshold: float = 0.5
+    features: Sequence[Tensor], clicks: Sequence[Point], picture: Tensor, threshold: float = 0.5
 ) -> ObjectMask:
     """The object under the clicks.
 
-    features: decoder features of the picture, each (C, h, w). size: the picture's (height, width) in pixels.
-    picture: (H, W, 3) in [0, 1]; without it the edge stays as coarse as the features. threshold: of the object's probability;
-    lower takes more.
+    features: decoder features of the picture, each (C, h, w). picture: (H, W, 3) in [0, 1]. threshold: of the object's probability; lower
+    takes more.
     """
+    size = (picture.shape[0], picture.shape[1])
     for x, y in clicks:
         if not (0 <= x < size[1] and 0 <= y < size[0]):
             raise DragonError(f"the point ({x:.0f}, {y:.0f}) lies outside of the picture, which is {size[1]}×{size[0]}: click on the object")
@@ -81,9 +81,9 @@ def object_mask(
         seeds[int(y * h / size[0]), int(x * w / size[1])] = True
         start[int(y), int(x)] = True
     coarse = F.interpolate(likely_cells(vectors, seeds)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-    fine = coarse if picture is None else sharpened(coarse, picture.to(coarse))
-    mask = filled(flood(fine > threshold, start))
-    return ObjectMask(mask, _confidence(coarse, mask, start, threshold))
+    probable = sharpened(coarse, picture.to(coarse))
+    mask = filled(flood(probable > threshold, start))
+    return ObjectMask(mask, _confidence(probable, mask))
 
 
 def cell_vectors(features: Sequence[Tensor]) -> Tensor:
@@ -124,8 +124,7 @@ def sharpened(coarse: Tensor, picture: Tensor) -> Tensor:
     """A probability map (H, W), a cell coarse, on the edges of its picture (H, W, 3)."""
     coarse = coarse.clamp(0.01, 0.99)
     longer, odds = max(coarse.shape), torch.logit(coarse)
-    reach = max(1, round(SURROUNDINGS * longer))
-    near = _grown(coarse, reach) > 0.5
+    near = _grown(coarse, _reach(coarse.shape)) > 0.5
     open_ = (coarse > 0.03).flatten()
     rows, columns = torch.meshgrid(*(torch.arange(n, device=coarse.device) / (PLACE_WIDTH * longer) for n in coarse.shape), indexing="ij")
     points = torch.cat([picture / COLOUR_WIDTH, rows[..., None], columns[..., None]], dim=-1).flatten(0, 1)
@@ -198,12 +197,17 @@ def disc(clicks: Sequence[Point], size: tuple[int, int], share: float = 0.125) -
     return torch.stack([torch.hypot(columns - x, rows - y) <= radius for x, y in clicks]).any(0)
 
 
-def _confidence(coarse: Tensor, mask: Tensor, start: Tensor, threshold: float) -> float:
-    """Overlap of the mask with that of the features alone, less what of the picture's frame it covers (background does, objects rarely)."""
-    seen = flood(coarse > threshold, start)
-    overlap = float((seen & mask).sum() / (seen | mask).sum())
-    edge = torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).float().mean()
-    return overlap * max(0.0, 1 - 2 * float(edge))
+def _confidence(probable: Tensor, mask: Tensor) -> float:
+    """How much more probable the mask is than its surroundings, less what it covers of the frame: backgrounds do that, objects rarely."""
+    around = (_grown(mask.float(), _reach(mask.shape)) > 0.5) & ~mask
+    contrast = probable[mask].mean() - (probable[around].mean() if around.any() else 1.0)
+    frame = torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).float().mean()
+    return float((contrast * (1 - 2 * frame)).clamp(0, 1))
+
+
+def _reach(size: Sequence[int]) -> int:
+    """Pixels round an object that are its surroundings."""
+    return max(1, round(SURROUNDINGS * max(size)))
 
 
 def _pair(values: Tensor, dy: int, dx: int) -> tuple[Tensor, Tensor]:

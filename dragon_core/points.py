@@ -43,6 +43,14 @@ def parse_points(value: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON, as
     return pairs
 
 
+def parse_clicks(value: Any) -> tuple[Point, ...]:  # noqa: ANN401 - any JSON, as text or read already
+    """The handles of any of the three forms, for whoever asks where and not where to. Plain points of an odd number are all clicks."""
+    items = read_json(value) if isinstance(value, str) else value
+    if _is_list(items) and len(items) % 2 and all(_is_point(item) for item in items):
+        return tuple(_point(item, f"point {number}") for number, item in enumerate(items, 1))
+    return tuple(handle for handle, _ in parse_points(items))
+
+
 def format_points(pairs: Sequence[Pair]) -> str:
     """The first of the three forms, on one line, to a hundredth of a pixel."""
     return json.dumps([[[round(float(x), 2), round(float(y), 2)] for x, y in pair] for pair in pairs])

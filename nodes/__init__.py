@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
 from .appearance_loss import DragonAppearanceLoss
+from .auto_mask import DragonAutoMask
 from .canvas import DragonCanvas
 from .canvas_object import DragonCanvasObject
 from .cross_attn_patch import DragonCrossAttnPatch
@@ -17,6 +18,7 @@ from .mini_model import DragonMiniModel
 from .move_loss import DragonMoveLoss
 from .paste_loss import DragonPasteLoss
 from .preview import DragonPreview
+from .record import DragonRecord
 from .resize_loss import DragonResizeLoss
 from .sampler import DragonSampler
 
@@ -29,6 +31,8 @@ class DragonExtension(ComfyExtension):
         return [
             DragonMiniModel,
             DragonInvert,
+            DragonRecord,
+            DragonAutoMask,
             DragonGuidanceBranch,
             DragonMoveLoss,
             DragonResizeLoss,
