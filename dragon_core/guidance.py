@@ -11,26 +11,38 @@ import torch
 from torch import Tensor
 
 from .composition import Energies
+from .features import Features
 
-#: Energies are scaled by this before the backward pass, so that half-precision gradients do not underflow.
-LOSS_SCALE = 1000.0
+#: Slopes below this are as good as none; its reciprocal is still a float32.
+SMALLEST_SLOPE = 1e-30
 #: The authors' κ for moving and resizing: η = energy_scale · 1000 · κ.
 PAPER_KAPPA = 0.08
 
 
-def masked_gradient(z: Tensor, energies: Energies, mask: Tensor) -> Tensor:
-    """m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content: float32 with the shape of ``z`` (B, C, h, w); ``mask`` is (M, h, w)."""
-    edit = _gradient(energies.edit, z, again=energies.content.requires_grad)
-    content = _gradient(energies.content, z, again=False)
+def masked_gradient(z: Tensor, energies: Energies, mask: Tensor, features: Features) -> Tensor:
+    """m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content: float32 with the shape of ``z`` (B, C, h, w); ``mask`` is (M, h, w).
+
+    ``features``: what the energies were computed from, float32, and all through which they depend on ``z``.
+    """
+    edit = _gradient(energies.edit, z, features, again=energies.content.requires_grad)
+    content = _gradient(energies.content, z, features, again=False)
     m = mask.unsqueeze(1)
     return m * edit + (1 - m) * content
 
 
-def _gradient(energy: Tensor, z: Tensor, again: bool) -> Tensor:
-    """∇_z of an energy (B,), float32; zeros for one that does not depend on z. ``again``: the graph is needed once more."""
+def _gradient(energy: Tensor, z: Tensor, features: Features, again: bool) -> Tensor:
+    """∇_z of an energy (B,), float32; zeros for one that does not depend on z. ``again``: the model's graph is needed once more.
+
+    A model may compute in 16 bits, where the slope of a large region, or of an edit that is nearly there, would be rounded off. So the way
+    back through the model starts from slopes that a power of two, which rounds nothing, has brought to about 1 in each picture.
+    """
     if not energy.requires_grad:
         return torch.zeros_like(z, dtype=torch.float32)
-    return torch.autograd.grad(energy.sum() * LOSS_SCALE, z, retain_graph=again)[0].float() / LOSS_SCALE
+    slopes = torch.autograd.grad(energy.sum(), features, retain_graph=True, materialize_grads=True)
+    largest = torch.stack([slope.flatten(1).abs().amax(1) for slope in slopes]).amax(0).clamp(min=SMALLEST_SLOPE)
+    scale = torch.exp2(-largest.log2().round()).view(-1, 1, 1, 1)
+    gradient = torch.autograd.grad(features, z, [slope * scale for slope in slopes], retain_graph=again)[0]
+    return gradient.float() / scale
 
 
 @dataclass

@@ -550,7 +550,7 @@ class GuidedEvaluation:
             energies = composition.evaluate(self._laid_out(views.generation, repeats), views)
             mask = self.layout.edit_mask
             mask = mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)
-            gradient = masked_gradient(z, energies, mask)
+            gradient = masked_gradient(z, energies, mask, views.generation)
         self.gradients.append(gradient.unflatten(0, (repeats, self.batch)).mean(0))
         self.energies.append(composition.Energies(energies.edit.detach(), energies.content.detach()))
         return out.detach()

@@ -31,7 +31,7 @@ FLUX = {
     "qkv_bias": True,
     "guidance_embed": False,
 }
-if "txt_ids_dims" in comfy.ldm.flux.model.FluxParams.__dataclass_fields__:  # since 0.4
+if "txt_ids_dims" in comfy.ldm.flux.model.FluxParams.__dataclass_fields__:  # newer releases
     FLUX["txt_ids_dims"] = []
 WAN = {"image_model": "wan2.1", "model_type": "t2v", "dim": 24, "ffn_dim": 8, "num_heads": 2, "num_layers": 1, "text_dim": 8}
 UNET = {
