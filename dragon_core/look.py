@@ -10,11 +10,12 @@ WHOLE = 4
 #: Variance below which a channel is taken for constant.
 SMALLEST = 1e-4
 
-def transferred(latent: Tensor, inside: Tensor, reference: Tensor, wanted: Tensor) -> Tensor:
-    """``latent`` (B, C, h, w) with its channels' mean and covariance over ``inside`` (M, 1, h, w) made those of ``reference`` over ``wanted``.
 
-    The linear Monge–Kantorovitch map between the two regions' Gaussians (Pitié & Kokaram 2007). Cells that a region covers only in
-    part show something else as well, and hardly count.
+def transferred(latent: Tensor, inside: Tensor, reference: Tensor, wanted: Tensor) -> Tensor:
+    """``latent`` (B, C, h, w) with the mean and covariance of its channels over ``inside`` made those of ``reference`` over ``wanted``.
+
+    The linear Monge–Kantorovitch map between the two regions' Gaussians (Pitié & Kokaram 2007). Regions are (M, 1, h, w) in [0, 1];
+    cells that they cover only in part show something else as well, and hardly count.
     """
     mean, spread = moments(latent, inside**WHOLE)
     aim, aimed = moments(reference, wanted**WHOLE)

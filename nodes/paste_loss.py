@@ -26,7 +26,9 @@ class DragonPasteLoss(io.ComfyNode):
                 "goes to DragonGuidanceBranch's reference."
             ),
             inputs=[
-                io.Mask.Input("reference_mask", tooltip="White over the object (with its shadow) in the second picture, and as large as it."),
+                io.Mask.Input(
+                    "reference_mask", tooltip="White over the object (with its shadow) in the second picture, and as large as it."
+                ),
                 io.Float.Input(
                     "x",
                     default=128.0,
