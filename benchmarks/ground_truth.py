@@ -26,6 +26,7 @@ from benchmarks.results import Row, load_results, markdown
 from benchmarks.runner import Job, Outcome, Runner
 from benchmarks.settings import SettingError, Settings, Variant, parse_overrides, parse_variant
 from benchmarks.spread import RayPool, SpreadError
+from benchmarks.tasks import find_task
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
@@ -107,7 +108,8 @@ class Bench:
     def _fingerprint(self, case: Case, variant: Variant) -> str:
         parts: dict[str, Any] = {"case": digest(case), "method": variant.method}
         if variant.method in methods.MODEL_METHODS and self.host is not None:
-            parts |= {"weights": self.host.weights, "settings": self.host.resolved(variant.settings)}
+            nodes = (*methods.NODES, find_task(case.edit.task).node)
+            parts |= {"weights": self.host.weights, "settings": self.host.resolved(variant.settings, nodes)}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _about(self) -> dict[str, Any]:

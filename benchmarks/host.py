@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,11 +89,12 @@ class Host:
         """Every Dragon widget's default as ``Node.input``: what a result was measured with."""
         return {f"{n}.{name}": value for n in self._own_nodes() for name, value in sorted(self.defaults(n).items())}
 
-    def resolved(self, settings: Settings) -> dict[str, object]:
-        """Every Dragon widget's value under these settings."""
-        values = self.shipped()
-        for node_id in self._own_nodes():
-            values |= {f"{node_id}.{name}": v for name, v in settings.of_node(node_id, self._widgets(node_id)).items()}
+    def resolved(self, settings: Settings, node_ids: Iterable[str]) -> dict[str, object]:
+        """Every widget's value of these nodes under these settings."""
+        values: dict[str, object] = {}
+        for node_id in node_ids:
+            chosen = {**self.defaults(node_id), **settings.of_node(node_id, self._widgets(node_id))}
+            values |= {f"{node_id}.{name}": value for name, value in chosen.items()}
         return values
 
     def about(self) -> dict[str, object]:

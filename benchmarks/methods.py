@@ -107,5 +107,8 @@ MODEL_METHODS: dict[str, Callable[[Case, Host, Settings], Picture]] = {
     "dragon": edit,
 }
 
+NODES = ("DragonInvert", "DragonGuidanceBranch", "DragonCrossAttnPatch", "DragonSampler")
+"""The pack's nodes in every method's graph, beside the task's own."""
+
 NAMES = ("no_edit", "ceiling", "copy_paste", "start_latent_only", "guidance_only", "attention_only", "paper", "lead_only", "dragon")
 """All methods, in the order of the table."""

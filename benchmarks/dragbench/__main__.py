@@ -26,6 +26,7 @@ from benchmarks.cases import Case, Edit, Picture, load_picture, save_picture
 from benchmarks.dragbench import fidelity, matching, report
 from benchmarks.dragbench.samples import Sample, SampleError, find_samples, fitted, load_sample, resized
 from benchmarks.settings import SettingError, Settings, parse_overrides
+from benchmarks.tasks import find_task
 
 if TYPE_CHECKING:
     from benchmarks.dragbench.dift import Dift
@@ -97,12 +98,15 @@ class Run:
 
     def _fingerprint(self, sample: Sample) -> str:
         total = hashlib.sha256(sample.source.tobytes() + sample.mask.tobytes())
-        what = [sample.prompt, sample.points, self.host.weights, self.host.resolved(self.settings)]
+        what = [sample.prompt, sample.points, self.host.weights, self._resolved()]
         total.update(json.dumps(what, sort_keys=True, default=str).encode())
         return total.hexdigest()[:16]
 
+    def _resolved(self) -> dict[str, object]:
+        return self.host.resolved(self.settings, (*methods.NODES, find_task("drag").node))
+
     def _save(self) -> None:
-        about = {**self.host.about(), "settings": self.host.resolved(self.settings)}
+        about = {**self.host.about(), "settings": self._resolved()}
         report.save(self.out, about, self.rows)
 
 

@@ -60,7 +60,7 @@ def copy_paste(case: Case) -> Picture:
 def energy(case: Case, host: Host, settings: Settings) -> object:
     """DragonAppearanceLoss of the two masks."""
     masks = {"mask": host.mask(case.mask), "reference_mask": host.mask(case.needed_reference[1])}
-    return host.run("DragonAppearanceLoss", settings, **masks)[0]
+    return host.run(TASK.node, settings, **masks)[0]
 
 
-TASK = Task("appearance", sample, copy_paste, energy, attention={"mode": "replace"})
+TASK = Task("appearance", sample, copy_paste, energy, "DragonAppearanceLoss", attention={"mode": "replace"})

@@ -88,7 +88,7 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     """DragonDragLoss of the case's pairs, with its mask, which is the object's."""
     settings = settings.over(Settings({"DragonDragLoss.mask_means": "object"}))
     points = json.dumps([[list(handle), list(target)] for handle, target in case.edit.points])
-    return host.run("DragonDragLoss", settings, points=points, mask=host.mask(case.mask))[0]
+    return host.run(TASK.node, settings, points=points, mask=host.mask(case.mask))[0]
 
 
-TASK = Task("drag", sample, copy_paste, energy, attention={"mode": "concat"})
+TASK = Task("drag", sample, copy_paste, energy, "DragonDragLoss", attention={"mode": "concat"})

@@ -51,7 +51,7 @@ def copy_paste(case: Case) -> Picture:
 def energy(case: Case, host: Host, settings: Settings) -> object:
     """DragonMoveLoss of the case's mask and shift."""
     dx, dy = round(case.edit.dx), round(case.edit.dy)
-    return host.run("DragonMoveLoss", settings, mask=host.mask(case.mask), dx=dx, dy=dy)[0]
+    return host.run(TASK.node, settings, mask=host.mask(case.mask), dx=dx, dy=dy)[0]
 
 
-TASK = Task("move", sample, copy_paste, energy, attention={"mode": "replace"})
+TASK = Task("move", sample, copy_paste, energy, "DragonMoveLoss", attention={"mode": "replace"})

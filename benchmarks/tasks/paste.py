@@ -71,7 +71,7 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     edit, mask = case.edit, case.needed_reference[1]
     x, y = staging.centroid(mask)
     inputs = {"x": x + edit.dx, "y": y + edit.dy, "scale": edit.scale}
-    return host.run("DragonPasteLoss", settings, reference_mask=host.mask(mask), **inputs)[0]
+    return host.run(TASK.node, settings, reference_mask=host.mask(mask), **inputs)[0]
 
 
-TASK = Task("paste", sample, copy_paste, energy, attention={"mode": "replace"})
+TASK = Task("paste", sample, copy_paste, energy, "DragonPasteLoss", attention={"mode": "replace"})

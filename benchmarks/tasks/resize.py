@@ -57,7 +57,7 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     """DragonResizeLoss of the case's mask, scale and shift."""
     edit = case.edit
     mask = host.mask(case.mask)
-    return host.run("DragonResizeLoss", settings, mask=mask, scale=edit.scale, dx=round(edit.dx), dy=round(edit.dy))[0]
+    return host.run(TASK.node, settings, mask=mask, scale=edit.scale, dx=round(edit.dx), dy=round(edit.dy))[0]
 
 
-TASK = Task("resize", sample, copy_paste, energy, attention={"mode": "replace"})
+TASK = Task("resize", sample, copy_paste, energy, "DragonResizeLoss", attention={"mode": "replace"})

@@ -27,5 +27,7 @@ class Task:
     """The edit done with pixels alone: (H, W, 3)."""
     energy: Callable[[Case, Host, Settings], object]
     """The task's energy, from its node."""
+    node: str
+    """The node that :attr:`energy` runs."""
     attention: Mapping[str, Value]
     """DragonCrossAttnPatch's inputs for the task, where they are not what that node ships with (algorithm.md, section 8)."""
