@@ -100,17 +100,20 @@ def make_differentiable(unet: nn.Module) -> None:
                 setattr(module, name, buffer.clone())
 
 
-def require_full_load(executor: Callable[..., Any], model: comfy.model_patcher.ModelPatcher, *args: Any, **kwargs: Any) -> Any:
-    """PREPARE_SAMPLING wrapper: a backward pass through partially loaded weights could be silently wrong, so none is tried."""
+def load_fully(executor: Callable[..., Any], model: comfy.model_patcher.ModelPatcher, *args: Any, **kwargs: Any) -> Any:
+    """PREPARE_SAMPLING wrapper: asks for all weights on the device."""
     comfy.model_management.load_models_gpu([model], force_full_load=True)
-    prepared = executor(model, *args, **kwargs)
+    return executor(model, *args, **kwargs)
+
+
+def require_loaded(model: comfy.model_patcher.ModelPatcher) -> None:
+    """Raise unless all weights lie on the device: a backward pass through partially loaded ones could be silently wrong."""
     if getattr(model.model, "model_lowvram", False) or model.loaded_size() < model.model_size():
         missing = (model.model_size() - model.loaded_size()) / 2**20
         raise DragonError(
             f"the model does not fit into memory as a whole ({missing:.0f} MB are missing), which guidance needs: close other "
             "programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
         )
-    return prepared
 
 
 def resident(model: comfy.model_patcher.ModelPatcher) -> comfy.model_patcher.ModelPatcher:
@@ -333,7 +336,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     def outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.strength > 0:
             comfy.patcher_extension.add_wrapper_with_key(
-                comfy.patcher_extension.WrappersMP.PREPARE_SAMPLING, STATE, require_full_load, self.model_options, is_model_options=True
+                comfy.patcher_extension.WrappersMP.PREPARE_SAMPLING, STATE, load_fully, self.model_options, is_model_options=True
             )
         return super().outer_sample(*args, **kwargs)
 
@@ -356,6 +359,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
         first, _ = trajectory.span(sigmas)
         if self.strength > 0:
+            require_loaded(self.model_patcher)
             make_differentiable(self.inner_model.diffusion_model)
         self.run = Run(
             blocks=tap_blocks(self.inner_model.diffusion_model, self.branch.taps),

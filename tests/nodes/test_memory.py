@@ -1,0 +1,67 @@
+"""Weights that do not all stay where they are: refused or loaded otherwise, never differentiated through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_patcher
+import pytest
+import torch
+
+
+def test_partly_loaded_model(fresh_mini: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
+    """Another pack that makes room at the wrong moment leaves the model as ComfyUI's low-VRAM mode would."""
+    from comfy.patcher_extension import WrappersMP
+
+    def make_room(executor: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        prepared = executor(model, *args, **kwargs)
+        model.partially_unload(torch.device("cpu"), 4 * 2**20)
+        return prepared
+
+    model = fresh_mini.model.clone()
+    model.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, "a", make_room)
+    with refused("DragonSampler", "does not fit into memory", "--lowvram"):
+        sample(scene, model=model, energy=move(scene))
+    assert torch.isfinite(sample(scene, model=model, energy=move(scene), energy_scale=0.0)).all(), "nothing to differentiate: no need"
+
+
+class Paging(comfy.model_patcher.ModelPatcher):
+    """Says that it pages its weights, as ComfyUI's patcher for NVIDIA cards does; that one turns into a plain one on a CPU."""
+
+    def is_dynamic(self) -> bool:
+        return True
+
+    def get_non_dynamic_delegate(self) -> comfy.model_patcher.ModelPatcher:
+        return comfy.model_patcher.ModelPatcherDynamic.get_non_dynamic_delegate(self)
+
+
+def paging(model: Any) -> Paging:
+    made = Paging(model.model, model.load_device, model.offload_device)
+    made.non_dynamic_delegate_model = None
+    return made
+
+
+def test_paged_weights_that_cannot_be_loaded_otherwise(fresh_mini: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
+    model = paging(fresh_mini.model)
+    model.cached_patcher_init = None
+    with refused("DragonSampler", "dynamic VRAM", "CheckpointLoaderSimple", "--disable-dynamic-vram"):
+        sample(scene, model=model, energy=move(scene))
+
+
+@pytest.mark.skipif(not hasattr(comfy.model_patcher, "ModelPatcherDynamic"), reason="this ComfyUI does not page weights")
+def test_paged_weights_are_loaded_once_more(fresh_mini: Any, scene: Any, sample: Any, move: Any, pack: Any) -> None:
+    """ComfyUI's own way out: its loader is called again, without paging, and the second patcher is kept."""
+    calls: list[bool] = []
+
+    def load(disable_dynamic: bool = False) -> Any:
+        calls.append(disable_dynamic)
+        return pack.submodule("nodes.mini_weights").load_mini_model()[0]
+
+    model = paging(fresh_mini.model)
+    model.cached_patcher_init = (load, ())
+    edits = [sample(scene, model=model, energy=move(scene)) for _ in range(2)]
+    assert calls == [True]
+    for edit in edits:
+        assert torch.equal(edit, sample(scene, energy=move(scene)))
+    sample(scene, model=model, energy=move(scene), energy_scale=0.0)
+    assert calls == [True], "without guidance nothing is loaded again"
