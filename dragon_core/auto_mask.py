@@ -192,7 +192,7 @@ def filled(mask: Tensor) -> Tensor:
 
 def disc(clicks: Sequence[Point], size: tuple[int, int], share: float = 0.125) -> Tensor:
     """(H, W) boolean: discs round the clicks, of a radius that is a share of the shorter side."""
-    rows, columns = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    rows, columns = torch.meshgrid(torch.arange(float(size[0])), torch.arange(float(size[1])), indexing="ij")
     radius = share * min(size)
     return torch.stack([torch.hypot(columns - x, rows - y) <= radius for x, y in clicks]).any(0)
 
