@@ -60,17 +60,17 @@ class Run:
             self._save()
             LOG.info("%s  %.1f s", sample.name, seconds)
 
-    def measure_all(self, samples: Iterable[Sample], dift: Dift | None) -> None:
-        """What is not measured yet."""
+    def measure_all(self, samples: Iterable[Sample], dift: Dift | None, checkpoint: str = "") -> None:
+        """What is not measured yet, with DIFT features of that checkpoint."""
         measure = fidelity.fidelity_measure()
         if measure is None:
             LOG.info(fidelity.MISSING)
         for sample in samples:
             row, output = self.rows[sample.name], load_picture(self._picture(sample))
-            if dift is not None and not row.md_px:
+            if dift is not None and row.dift != checkpoint:
                 before, after = (dift.features(fitted_picture(picture), sample.prompt) for picture in (sample.source, output))
                 found = matching.distances(before, after, sample.points, sample.mask.shape)
-                row = replace(row, md_px=found.pixels, md_near=found.near)
+                row = replace(row, md_px=found.pixels, md_near=found.near, dift=checkpoint)
                 LOG.info("%s  MD %s px", sample.name, ", ".join(f"{value:.1f}" for value in found.pixels))
             if measure is not None and row.fidelity is None:
                 row = replace(row, fidelity=measure(sample.source, output))
@@ -138,7 +138,7 @@ def main() -> None:
     LOG.setLevel(logging.INFO)
     run = Run(args.out, host, settings)
     run.edit_all(samples)
-    run.measure_all(samples, _dift(host, args.dift_checkpoint))
+    run.measure_all(samples, _dift(host, args.dift_checkpoint), args.dift_checkpoint or "")
     LOG.info("\n%s\n\n%s", run.table([sample.name for sample in samples]), report.PUBLISHED)
 
 

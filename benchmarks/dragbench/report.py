@@ -26,6 +26,8 @@ class Row:
     md_near: list[float]
     fidelity: float | None
     seconds: float
+    dift: str = ""
+    """The checkpoint that the distances were measured with."""
 
 
 def summary(rows: Sequence[Row]) -> dict[str, float | int | None]:
