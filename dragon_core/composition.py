@@ -12,9 +12,13 @@ from torch import Tensor
 from .energies.content import content_energy
 from .errors import DragonError
 from .features import NO_REFERENCE, Views
-from .regions import Regions, either
+from .regions import Regions, either, feathered
 from .tasks.borrowing import Borrowing
 from .tasks.edit import Edit
+
+
+#: Mask values up to this are the grey of a blur or a resize, not an edit's.
+FAINT = 0.1
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,12 @@ class Layout:
         return reduce(either, free, torch.zeros_like(self.touched))
 
 
+def changed_mask(edits: Sequence[Edit], size: tuple[int, int], margin: int) -> Tensor:
+    """Where a picture (h, w) may change, (M, h, w): 1 on all that the edits touch and half the margin around, fading to 0 at its end."""
+    touched = (Layout.of(edits, size).touched > FAINT).float()
+    return feathered(touched, margin)
+
+
 def borrowed(edits: Sequence[Borrowing], size: tuple[int, int], reference: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Where edits put what they take from the second picture (M, h, w), and what they take there (M', h', w').
 
@@ -77,18 +87,34 @@ def evaluate(layout: Layout, views: Views) -> Energies:
     return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, repairs, content))
 
 
-def edited_path(edits: Sequence[Edit], latents: Tensor, sigmas: Tensor, noise: Tensor, reference: Tensor | None = None) -> Tensor:
+def edited_picture(edits: Sequence[Edit], picture: Tensor, reference: Tensor | None = None) -> Tensor:
+    """A picture or a clean latent (B, C, h, w) with the edits made in it directly. ``reference``: the second one, (B, C, h', w')."""
+    edited = picture
+    for edit in edits:
+        edited = edit.clear_clean(edited)
+    for edit in edits:
+        edited = edit.place(edited, picture, reference, "bilinear")
+    return edited
+
+
+def edited_path(
+    edits: Sequence[Edit],
+    latents: Tensor,
+    sigmas: Tensor,
+    noise: Tensor,
+    reference: Tensor | None = None,
+    draft: Tensor | None = None,
+) -> Tensor:
     """The whole trajectory (T + 1, B, C, h, w), edited level by level as the picture will be; its first entry is the start latent.
 
     ``noise``: unit, (B, C, h, w). ``reference``: the second picture's trajectory on the same levels, (T + 1, B, C, h', w').
-    The object's clean part is moved to the sub-cell, the noise on top of it cell by cell.
+    ``draft``: the edited picture's clean latent (B, C, h, w), made from its pixels and so sharper than an edit of cells can be; it
+    is used wherever the edits change something. The noise on the clean part is carried along cell by cell.
     """
-    clean = edited_clean = latents[-1]
-    second = None if reference is None else reference[-1]
-    for edit in edits:
-        edited_clean = edit.clear_clean(edited_clean)
-    for edit in edits:
-        edited_clean = edit.place(edited_clean, clean, second, "bilinear")
+    clean = latents[-1]
+    edited_clean = edited_picture(edits, clean, None if reference is None else reference[-1])
+    if draft is not None:
+        edited_clean = torch.where((edited_clean != clean).any(1, keepdim=True), draft.to(clean), clean)
     levels = []
     for i, (x, sigma) in enumerate(zip(latents[:-1], sigmas[:-1], strict=True)):
         own = edited = x - clean

@@ -60,6 +60,14 @@ def grown(mask: Tensor, cells: int) -> Tensor:
     return F.max_pool2d(mask.unsqueeze(1), 2 * cells + 1, stride=1, padding=cells).squeeze(1) if cells > 0 else mask
 
 
+def feathered(mask: Tensor, margin: int) -> Tensor:
+    """A binary mask (M, h, w) grown by ``margin`` cells: 1 for the first half of them, then falling evenly to 0 at the last."""
+    slope = margin // 4
+    soft = grown(mask, margin - slope).unsqueeze(1)
+    # Beyond the frame the mask goes on as at its border, or an edit at the border would fade towards it.
+    return F.avg_pool2d(F.pad(soft, (slope,) * 4, mode="replicate"), 2 * slope + 1, stride=1).squeeze(1) if slope else soft.squeeze(1)
+
+
 def surroundings(region: Tensor, rest: Tensor, share: float = 0.08) -> Tensor:
     """The part of ``rest`` (M, h, w) within ``share`` of the grid's longer side around a region; all of ``rest`` where that is empty.
 

@@ -45,6 +45,9 @@ REFERENCE = "dragon_reference"
 #: Latent cells around an edit that stay free when the background is held: room for soft edges and shadows.
 HOLD_MARGIN = 1
 
+#: Half cells around an edit in which the decoded picture may differ from the source: that far an edited cell shows.
+CHANGED_MARGIN = 3
+
 Options = dict[str, Any]
 
 
@@ -243,7 +246,7 @@ class Reference:
     tokens: Layers
 
 
-@dataclass
+@dataclass(frozen=True)
 class EnergyReading:
     """Energies of one guided evaluation, for those who want to see why an edit failed: by picture, (B,)."""
 
@@ -298,6 +301,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         strength: float,
         schedule: EditSchedule,
         paper_scale: bool = False,
+        draft: Tensor | None = None,
     ) -> None:
         require_supported(model)
         trajectory = branch.trajectory
@@ -315,6 +319,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.strength = strength if edits else 0.0
         self.schedule = schedule
         self.paper_scale = paper_scale
+        self.draft = self._fitting(draft)
         self.run: Run | None = None
         self.known: list[list[Options]] = []
         self.readings: list[EnergyReading] = []
@@ -392,7 +397,27 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         trajectory = self.branch.trajectory
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
         second = self.pictures[1].latents if len(self.pictures) > 1 else None
-        return composition.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, second)
+        draft = None if self.draft is None else self.inner_model.process_latent_in(self.draft)
+        return composition.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, second, draft)
+
+    def _fitting(self, draft: Tensor | None) -> Tensor | None:
+        """The draft's latent outside of inference mode, if it is one of the trajectory's picture."""
+        if draft is None:
+            return None
+        wanted = self.branch.trajectory.latents.shape[1:]
+        if draft.shape[1:] != wanted[1:] or draft.shape[0] not in (1, wanted[0]):
+            raise DragonError(f"the draft's latent is {tuple(draft.shape)}, the trajectory's {tuple(wanted)}: draft the picture you inverted")
+        if not torch.isfinite(draft).all():
+            raise DragonError("the draft's latent has values that are not numbers: check the VAE (try another precision)")
+        with torch.inference_mode(False):
+            return draft.detach().clone().float().cpu()
+
+    def changed(self) -> Tensor:
+        """Where the decoded picture may differ from the source: (M, H, W), soft at its edge."""
+        size, cell = self.branch.trajectory.image_size, self.branch.trajectory.pixels_per_cell
+        if not self.edits:
+            return torch.zeros(1, *size)
+        return composition.changed_mask(tuple(edit.on(torch.device("cpu"), 1) for edit in self.edits), size, CHANGED_MARGIN * cell // 2)
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
         """The denoised latent for samplers that know nothing of us: guidance is folded in."""

@@ -60,7 +60,18 @@ def strength_inputs() -> list[io.Input]:
 
 
 def energy_input() -> io.Input:
-    return EnergyLink.Input("energy", optional=True, tooltip="From DragonMoveLoss; without one the source picture comes back.")
+    return EnergyLink.Input("energy", optional=True, tooltip="From an energy node such as DragonMoveLoss; without one the source picture comes back.")
+
+
+def draft_input() -> io.Input:
+    return io.Latent.Input(
+        "draft",
+        optional=True,
+        tooltip=(
+            "Dragon Draft's picture through VAEEncode: the edit starts from it, which keeps the object sharper than moving the latent's "
+            "cells can."
+        ),
+    )
 
 
 def stochastic_inputs() -> list[io.Input]:

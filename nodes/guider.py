@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from . import bridge
-from .guidance_inputs import ScaleUnit, branch_inputs, energy_input, guidance_windows, strength_inputs
+from .guidance_inputs import ScaleUnit, branch_inputs, draft_input, energy_input, guidance_windows, strength_inputs
 from .links import CATEGORY, Branch, Chain, named
 
 
@@ -33,8 +33,11 @@ class DragonGuider(io.ComfyNode):
                 "For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler "
                 "(or another sampler)."
             ),
-            inputs=[*branch_inputs(), *strength_inputs(), energy_input()],
-            outputs=[io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced.")],
+            inputs=[*branch_inputs(), *strength_inputs(), energy_input(), draft_input()],
+            outputs=[
+                io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced."),
+                io.Mask.Output(display_name="changed", tooltip="Where the picture may change, for DragonComposite."),
+            ],
         )
 
     @classmethod
@@ -50,10 +53,12 @@ class DragonGuider(io.ComfyNode):
         guide_every_until: float,
         guide_until: float,
         energy: Chain = (),
+        draft: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         with named(cls):
             windows = guidance_windows(guide_every_until, guide_until)
-            guider = NamedGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
+            start = draft["samples"] if draft else None
+            guider = NamedGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper", start)
             guider.set_branch_conds(positive, negative)
             guider.set_cfg(cfg)
-        return io.NodeOutput(guider)
+        return io.NodeOutput(guider, guider.changed())

@@ -1,7 +1,7 @@
 """What travels on the pack's own links, and how widgets are declared.
 
 DRAGON_TRAJECTORY carries a :class:`~dragon_core.trajectory.Trajectory`, DRAGON_BRANCH a :class:`Branch`, DRAGON_ENERGY a tuple
-of edits in the order they were chained.
+of edits in the order they were chained, DRAGON_READINGS a tuple of :class:`bridge.EnergyReading`, one for each guided evaluation.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import torch
 from comfy_api.latest import io
 
 from ..dragon_core.errors import DragonError
@@ -21,6 +22,7 @@ from ..dragon_core.trajectory import Trajectory
 TrajectoryLink = io.Custom("DRAGON_TRAJECTORY")
 BranchLink = io.Custom("DRAGON_BRANCH")
 EnergyLink = io.Custom("DRAGON_ENERGY")
+ReadingsLink = io.Custom("DRAGON_READINGS")
 
 CATEGORY = "Dragon"
 
@@ -65,6 +67,11 @@ def advanced(widget: AnyInput) -> AnyInput:
     """Hide a widget under "show advanced": set as an extra key, since ComfyUI 0.3's inputs have no argument for it."""
     widget.extra_dict = {**(widget.extra_dict or {}), "advanced": True}
     return widget
+
+
+def stacked(mask: torch.Tensor) -> torch.Tensor:
+    """A MASK as (M, H, W): some nodes give a single one as (H, W)."""
+    return mask if mask.ndim == 3 else mask.unsqueeze(0)
 
 
 @contextmanager

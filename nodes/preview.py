@@ -13,10 +13,7 @@ from PIL import Image
 from ..dragon_core.errors import DragonError
 from .annotation import ARROW, PALETTE, Arrow, Curve, Outline, annotated, difference, plot, readable, sheet
 from .canvas_drawing import CanvasLink, DrawnOn, marks, to_pil, to_tensor
-from .links import CATEGORY, Chain, EnergyLink, named
-
-#: A tuple of bridge.EnergyReading: energies and the guidance's size at each guided evaluation.
-ReadingsLink = io.Custom("DRAGON_READINGS")
+from .links import CATEGORY, Chain, EnergyLink, ReadingsLink, named
 
 
 class DragonPreview(io.ComfyNode):

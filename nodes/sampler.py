@@ -11,13 +11,14 @@ from . import bridge
 from .guidance_inputs import (
     ScaleUnit,
     branch_inputs,
+    draft_input,
     energy_input,
     guidance_windows,
     stochastic_inputs,
     stochastic_schedule,
     strength_inputs,
 )
-from .links import CATEGORY, Branch, Chain, named
+from .links import CATEGORY, Branch, Chain, ReadingsLink, named
 
 
 class DragonSampler(io.ComfyNode):
@@ -44,8 +45,13 @@ class DragonSampler(io.ComfyNode):
                 *strength_inputs(),
                 *stochastic_inputs(),
                 energy_input(),
+                draft_input(),
             ],
-            outputs=[io.Latent.Output(display_name="latent", tooltip="The edited picture, for VAEDecode.")],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="The edited picture, for VAEDecode."),
+                io.Mask.Output(display_name="changed", tooltip="Where the picture may have changed, for DragonComposite."),
+                ReadingsLink.Output(display_name="readings", tooltip="The energies over the steps, for DragonPreview."),
+            ],
         )
 
     @classmethod
@@ -71,13 +77,15 @@ class DragonSampler(io.ComfyNode):
         hold_background: float,
         hold_object_until: float,
         energy: Chain = (),
+        draft: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         with named(cls):
             windows = guidance_windows(guide_every_until, guide_until)
             schedule = stochastic_schedule(travel_passes, travel_start, travel_end, sde_strength, sde_outside, sde_start, sde_end)
-            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper")
+            start = draft["samples"] if draft else None
+            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper", start)
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
             samples = bridge.run_sampling(
                 guider, positive, negative, cfg, bridge.DragonEuler(schedule, hold_background, hold_object_until), seed, callback
             )
-        return io.NodeOutput({"samples": samples})
+        return io.NodeOutput({"samples": samples}, guider.changed(), tuple(guider.readings))

@@ -1,0 +1,66 @@
+"""DragonComposite: the edited part from the edit, every other pixel from the source, bit for bit; and the mask that says which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+
+def noise(*shape: int, seed: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_each_pixel_comes_from_where_the_mask_says(run: Any) -> None:
+    image, source, changed = noise(1, 16, 24, 3, seed=1), noise(1, 16, 24, 3, seed=2), torch.zeros(1, 16, 24)
+    changed[:, 4:8, 4:12], changed[:, 9] = 1, 0.25
+    (result,) = run("DragonComposite", image=image, source=source, changed=changed)
+    torch.testing.assert_close(result[:, 4:8, 4:12], image[:, 4:8, 4:12])
+    torch.testing.assert_close(result[:, 9], 0.75 * source[:, 9] + 0.25 * image[:, 9])
+    untouched = changed[0] == 0
+    assert torch.equal(result[0][untouched], source[0][untouched])
+
+
+def test_result_is_as_large_as_the_source_the_edit_in_the_middle(run: Any) -> None:
+    image, source = noise(1, 16, 24, 3, seed=3), noise(1, 21, 27, 3, seed=4)
+    (result,) = run("DragonComposite", image=image, source=source, changed=torch.ones(1, 16, 24))
+    assert result.shape == source.shape
+    torch.testing.assert_close(result[:, 2:18, 1:25], image)
+    assert torch.equal(result[:, :2], source[:, :2]) and torch.equal(result[:, 18:], source[:, 18:])
+
+
+def test_one_source_and_mask_serve_a_batch(run: Any) -> None:
+    image, source = noise(3, 16, 16, 3, seed=5), noise(1, 16, 16, 3, seed=6)
+    (result,) = run("DragonComposite", image=image, source=source, changed=torch.ones(1, 16, 16))
+    torch.testing.assert_close(result, image)
+
+
+@pytest.mark.parametrize(
+    ("image", "source", "changed", "says"),
+    [
+        ((1, 16, 16, 3), (1, 128, 128, 3), (1, 16, 16), "the edited picture is 16×16, the source 128×128"),
+        ((1, 16, 16, 3), (1, 16, 16, 3), (1, 32, 32), "the mask is 32×32 pixels, the edited picture 16×16"),
+        ((3, 16, 16, 3), (2, 16, 16, 3), (1, 16, 16), "cannot be put together"),
+    ],
+)
+def test_what_does_not_fit_is_refused(run: Any, image: Any, source: Any, changed: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=f"DragonComposite: .*{says}"):
+        run("DragonComposite", image=torch.zeros(image), source=torch.zeros(source), changed=torch.zeros(changed))
+
+
+def test_the_samplers_mask_covers_the_edit_and_fades(run: Any, mini: Any, scene: Any, move: Any) -> None:
+    links = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch}
+    latent, changed, readings = run("DragonSampler", **links, energy=move(scene, dx=16, dy=0))
+    old, new = scene.mask[0] > 0.5, torch.roll(scene.mask[0], 16, 1) > 0.5
+    assert changed.shape == scene.mask.shape
+    assert float(changed[0][old | new].min()) == 1
+    assert float(changed.min()) == 0 and bool(((changed > 0) & (changed < 1)).any())
+    assert latent["samples"].shape[-1] * 8 == changed.shape[-1]
+    assert len(readings) > 0
+
+
+def test_nothing_edited_nothing_changed(run: Any, mini: Any, scene: Any) -> None:
+    links = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch}
+    _, changed, readings = run("DragonSampler", **links)
+    assert float(changed.abs().max()) == 0 and readings == ()
