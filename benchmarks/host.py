@@ -141,13 +141,22 @@ class Host:
 
     def encode(self, picture: Picture) -> object:
         """LATENT of a picture (H, W, 3)."""
-        return self.run("VAEEncode", vae=self.loaded[2], pixels=torch.from_numpy(np.ascontiguousarray(picture))[None])[0]
+        return self.run("VAEEncode", vae=self.loaded[2], pixels=self.image(picture))[0]
 
     def decode(self, latent: object) -> Picture:
         """Picture (H, W, 3) of a LATENT."""
-        image: torch.Tensor = self.run("VAEDecode", vae=self.loaded[2], samples=latent)[0]
-        picture: Picture = image[0, ..., :3].float().cpu().clamp(0, 1).numpy()
-        return picture
+        return self.picture(self.run("VAEDecode", vae=self.loaded[2], samples=latent)[0])
+
+    @staticmethod
+    def image(picture: Picture) -> torch.Tensor:
+        """IMAGE (1, H, W, 3)."""
+        return torch.from_numpy(np.ascontiguousarray(picture))[None]
+
+    @staticmethod
+    def picture(image: object) -> Picture:
+        """Picture (H, W, 3) of an IMAGE."""
+        pixels: Picture = torch.as_tensor(image)[0, ..., :3].float().cpu().clamp(0, 1).numpy()
+        return pixels
 
     @staticmethod
     def mask(mask: Mask) -> torch.Tensor:

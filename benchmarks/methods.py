@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Parts:
-    """Which parts of Dragon are on. ``lead``: the moved trajectory leads the object (``hold_object_until``), which the paper has not."""
+    """Which parts of Dragon are on.
+
+    The paper has the first two. ``lead``: the edited trajectory leads the object (``hold_object_until``). ``draft``: that trajectory
+    is made from an edit of pixels (DragonDraft). ``composite``: outside the edit the source's pixels stay (DragonComposite).
+    """
 
     guidance: bool = True
     attention: bool = True
     lead: bool = True
+    draft: bool = True
+    composite: bool = True
     settings: Settings = field(default_factory=Settings)
 
 
@@ -49,11 +55,27 @@ def edit(case: Case, host: Host, settings: Settings) -> Picture:
     return _edit(case, host, Parts(settings=settings))
 
 
+def _with_paper_parts(**parts: bool) -> Callable[[Case, Host, Settings], Picture]:
+    """Nothing that the paper has not: no lead, no draft, no composite."""
+    return _without(lead=False, draft=False, composite=False, **parts)
+
+
 def _without(**off: bool) -> Callable[[Case, Host, Settings], Picture]:
     def method(case: Case, host: Host, settings: Settings) -> Picture:
         return _edit(case, host, Parts(settings=settings, **off))
 
     return method
+
+
+def draft_only(case: Case, host: Host, settings: Settings) -> Picture:
+    """DragonDraft's picture as it is: the edit in pixels with the hole continued, no model."""
+    return host.picture(_draft(case, host, settings, find_task(case.edit.task).energy(case, host, settings)))
+
+
+def _draft(case: Case, host: Host, settings: Settings, energy: object) -> object:
+    """DragonDraft's IMAGE."""
+    second = {} if case.reference is None else {"reference": host.image(case.reference)}
+    return host.run("DragonDraft", settings, image=host.image(case.source), energy=energy, **second)[0]
 
 
 def _edit(case: Case, host: Host, parts: Parts) -> Picture:
@@ -70,8 +92,14 @@ def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     if not parts.lead:
         settings = Settings({"DragonSampler.hold_object_until": 0.0}).over(settings)
     links = {"model": model, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
-    latent = host.run("DragonSampler", settings, **links)[0]
-    return host.decode(latent)
+    if parts.draft:
+        links["draft"] = host.encode(host.picture(_draft(case, host, settings, energy)))
+    latent, changed = host.run("DragonSampler", settings, **links)[:2]
+    picture = host.decode(latent)
+    if not parts.composite:
+        return picture
+    links = {"image": host.image(picture), "source": host.image(case.source), "changed": changed}
+    return host.picture(host.run("DragonComposite", settings, **links)[0])
 
 
 def _trajectories(case: Case, host: Host, settings: Settings) -> dict[str, Any]:
@@ -99,16 +127,19 @@ PIXEL_METHODS: dict[str, Callable[[Case], Picture]] = {"no_edit": no_edit, "copy
 
 MODEL_METHODS: dict[str, Callable[[Case, Host, Settings], Picture]] = {
     "ceiling": ceiling,
-    "start_latent_only": _without(guidance=False, attention=False, lead=False),
-    "guidance_only": _without(attention=False, lead=False),
-    "attention_only": _without(guidance=False, lead=False),
-    "paper": _without(lead=False),
-    "lead_only": _without(guidance=False),
+    "start_latent_only": _with_paper_parts(guidance=False, attention=False),
+    "guidance_only": _with_paper_parts(attention=False),
+    "attention_only": _with_paper_parts(guidance=False),
+    "paper": _with_paper_parts(),
+    "draft_only": draft_only,
+    "no_guidance": _without(guidance=False),
+    "no_draft": _without(draft=False),
+    "no_composite": _without(composite=False),
     "dragon": edit,
 }
 
-NODES = ("DragonInvert", "DragonGuidanceBranch", "DragonCrossAttnPatch", "DragonSampler")
+NODES = ("DragonInvert", "DragonGuidanceBranch", "DragonCrossAttnPatch", "DragonDraft", "DragonSampler", "DragonComposite")
 """The pack's nodes in every method's graph, beside the task's own."""
 
-NAMES = ("no_edit", "ceiling", "copy_paste", "start_latent_only", "guidance_only", "attention_only", "paper", "lead_only", "dragon")
+NAMES = (*PIXEL_METHODS, *MODEL_METHODS)
 """All methods, in the order of the table."""
