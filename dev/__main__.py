@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--dy", type=int, help="pixels down, negative for up")
     demo.add_argument("--prompt", help="what IMAGE shows, in a few words")
     demo.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR", help="default: demo_output")
-    test = commands.add_parser("test", help="run the tests: [core|nodes|server|slow|lint|all] [pytest arguments]")
-    test.add_argument("rest", nargs="*", metavar="TIER", help="default: lint core nodes server")
+    test = commands.add_parser("test", help="run the tests: [core|nodes|server|browser|slow|lint|all] [pytest arguments]")
+    test.add_argument("rest", nargs="*", metavar="TIER", help="default: all but slow")
     run = commands.add_parser("run", help="run Python with ComfyUI and this repository importable: run -- -m training.vae")
     run.add_argument("rest", nargs="*", metavar="-- ARGUMENT", help="passed to the interpreter")
     return parser

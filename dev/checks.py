@@ -3,10 +3,11 @@
     core    no ComfyUI: the maths (seconds)
     nodes   nodes called inside a real ComfyUI, in this process
     server  installation and workflows through a real ComfyUI server
+    browser the canvas in a real browser (apt install chromium); skipped where there is none
     slow    what is too long for every change
-    lint    ruff and mypy
+    lint    ruff, mypy, and for web/ TypeScript and ESLint where there is npm
 
-Without a tier: lint, core, nodes, server. `all` adds slow. What follows the tiers goes to pytest.
+Without a tier: all but slow. `all` adds it. What follows the tiers goes to pytest.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from dev import javascript
 from dev.errors import DevError
 from dev.paths import REPOSITORY
 
 LOG = logging.getLogger(__name__)
 
-TIERS = ("core", "nodes", "server", "slow")
-DEFAULT = ("lint", "core", "nodes", "server")
+TIERS = ("core", "nodes", "server", "browser", "slow")
+DEFAULT = ("lint", "core", "nodes", "server", "browser")
 PACK_PARTS = ("__init__.py", "nodes", "dragon_core")
 TOOL_PARTS = ("dev", "training", "benchmarks")
 
@@ -43,7 +45,7 @@ def run(arguments: list[str]) -> int:
         raise DevError(f"There are no tests of this tier yet: {', '.join(f'tests/{tier}' for tier in tiers)}.")
     status = _call("-P", "-m", "pytest", *folders, *rest)
     if failed:
-        LOG.error("ruff or mypy found something: see above.")
+        LOG.error("The linters found something: see above.")
     return status or int(failed)
 
 
@@ -71,7 +73,8 @@ def _lint() -> bool:
     good = _call("-m", "ruff", "check", *parts, "tests") == 0
     LOG.info("mypy …")
     good &= _type_check_pack()
-    return (_call("-m", "mypy", *_with_python(TOOL_PARTS)) == 0) and good
+    good &= _call("-m", "mypy", *_with_python(TOOL_PARTS)) == 0
+    return javascript.check() and good
 
 
 def _type_check_pack() -> bool:

@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +53,9 @@ def running(
     install: Callable[[Path], object] | None = None,
     base: Path | None = None,
     timeout: float = START_TIMEOUT,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Server]:
-    """Start a server and yield it once it answers; `install` is given its empty `custom_nodes` folder first."""
+    """Start a server and yield it once it answers; `install` is given its empty `custom_nodes` folder first, ComfyUI the `arguments`."""
     with contextlib.ExitStack() as stack:
         if base is None:
             base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="comfyui-", ignore_cleanup_errors=True)))
@@ -64,16 +65,16 @@ def running(
             install(base / "custom_nodes")
         port = _free_port()
         server = Server(base, Client(f"http://127.0.0.1:{port}"), base / "server.log")
-        process = _start(environment, server, port)
+        process = _start(environment, server, port, arguments)
         stack.callback(_stop, process)
         _wait_until_ready(process, server, timeout)
         yield server
 
 
-def _start(environment: Environment, server: Server, port: int) -> subprocess.Popen[bytes]:
+def _start(environment: Environment, server: Server, port: int, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
     command = [str(environment.python), str(environment.comfyui.root / "main.py")]
     command += ["--base-directory", str(server.base), "--listen", "127.0.0.1", "--port", str(port)]
-    command += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch", "--disable-api-nodes"]
+    command += ["--database-url", "sqlite:///:memory:", "--disable-auto-launch", "--disable-api-nodes", *arguments]
     if not _has_cuda():
         command.append("--cpu")
     # ComfyUI must find its own modules, not ours: `nodes` is a name in both.

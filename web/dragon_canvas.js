@@ -6,7 +6,7 @@ import { addCanvasWidget } from './canvas/widget.js'
 
 const NODE = 'DragonCanvas'
 /** Wide enough for the toolbar, high enough for a picture. */
-const FIRST_SIZE = [500, 700]
+const FIRST_SIZE = [500, 760]
 
 app.registerExtension({
   name: 'Dragon.Canvas',

@@ -1,56 +1,26 @@
 /**
- * The editor: its elements, its state, and what they do to each other. It knows nothing of ComfyUI: a text goes in and out.
- * All listeners are on its own elements, and nothing is kept that is not in the text but the view and the undo history.
+ * The editor: its state, and what pointers and keys do to it. It knows nothing of ComfyUI: a text goes in and out. All listeners
+ * are on its own elements, and nothing is kept that is not in the text but the view and the undo history.
  */
 
 import { MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise } from './drawing.js'
 import { apply, clamp, distance, inverse } from './geometry.js'
 import { begin, cursorAt, shiftedArrow, shiftedThing } from './gestures.js'
-import { icon } from './icons.js'
 import { Layers } from './layers.js'
+import { Panel, TOOLS } from './panel.js'
 import { drawFrame } from './renderer.js'
-import { objectColour } from './palette.js'
 import { FITTED, panned, viewMatrix, zoomedAt } from './view.js'
 
 /** @typedef {import('./drawing.js').Drawing} Drawing */
 /** @typedef {import('./gestures.js').ArrowPart} ArrowPart */
 /** @typedef {import('./gestures.js').Keys} Keys */
 /** @typedef {[number, number]} Place */
-/** @typedef {'arrow' | 'brush' | 'eraser' | 'lasso' | 'move'} Tool */
+/** @typedef {import('./panel.js').Tool} Tool */
 /** @typedef {{ kind: 'arrow', index: number, part: ArrowPart } | { kind: 'object' } | null} Selection */
 
 const UNDO_STEPS = 200
 const MOST_PIXELS = 2400
 const ZOOM_STEP = 1.25
-
-/** @type {{ tool: Tool, key: string, title: string }[]} */
-const TOOLS = [
-  { tool: 'arrow', key: 'a', title: 'Arrow (A): drag from a point to where it should go' },
-  { tool: 'brush', key: 'b', title: 'Brush (B): paint over an object. Alt erases, [ and ] change the size' },
-  { tool: 'eraser', key: 'e', title: 'Eraser (E): take away from the mask' },
-  { tool: 'lasso', key: 'l', title: 'Lasso (L): draw round an object. Alt cuts away' },
-  { tool: 'move', key: 'v', title: 'Move (V): drag, scale and turn the masked object' }
-]
-
-/** @type {Record<Tool, string>} */
-const HELP = {
-  arrow: 'Drag from a point to where it should go. Drag an end to change it.',
-  brush: 'Paint over the object, its shadow too. Then take the Move tool.',
-  eraser: 'Paint over what should not be masked.',
-  lasso: 'Draw round the object. Then take the Move tool.',
-  move: 'Drag the object. Corners scale it, the round handle turns it. Arrow keys nudge.'
-}
-
-/**
- * @param {string} tag @param {Record<string, string>} attributes @param {(Node | string)[]} children
- * @returns {HTMLElement}
- */
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag)
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
-  made.append(...children)
-  return made
-}
 
 export class Editor {
   /** @param {{ onChange: () => void, onWheel?: (event: WheelEvent) => void }} host */
@@ -93,19 +63,40 @@ export class Editor {
     this.panning = false
     this.spaceIsDown = false
     this.frame = 0
-    this.#build()
+    this.panel = new Panel({
+      setTool: (tool) => this.setTool(tool),
+      setBrush: (share) => this.setBrush(share),
+      activate: (index) => {
+        this.activate(index)
+        this.refresh()
+      },
+      addObject: () => this.addObject(),
+      undo: () => this.undo(),
+      redo: () => this.redo(),
+      remove: () => this.remove(),
+      toggleResult: () => this.#toggleResult(),
+      fit: () => this.fit(),
+      startAnew: () => this.startAnew()
+    })
+    const { root, stage, canvas, focus } = this.panel
+    this.root = root
+    this.stage = stage
+    this.canvas = canvas
+    this.focus = focus
+    this.observer = new ResizeObserver(() => this.invalidate())
+    this.#listen()
     this.refresh()
   }
 
   // ---- the value ----
 
-  /** What the widget holds. */
+  /** What the widget holds. @returns {string} */
   get text() {
     if (this.unread !== undefined) return typeof this.unread === 'string' ? this.unread : JSON.stringify(this.unread)
     return serialise(this.committed)
   }
 
-  /** @param {unknown} value */
+  /** @param {unknown} value whatever a workflow has for it */
   set text(value) {
     if (this.unread === undefined && typeof value === 'string' && value === serialise(this.committed)) return
     this.#dropGesture()
@@ -325,54 +316,14 @@ export class Editor {
     this.refresh()
   }
 
-  // ---- elements ----
-
-  #build() {
-    this.canvas = /** @type {HTMLCanvasElement} */ (element('canvas'))
-    // Focus lives in a text area: ComfyUI leaves alone what is typed, pasted and undone there.
-    this.focus = /** @type {HTMLTextAreaElement} */ (
-      element('textarea', { class: 'dragon-focus', readonly: '', inputmode: 'none', 'aria-label': 'Picture editor', tabindex: '0' })
-    )
-    this.zoomLabel = element('button', { type: 'button', class: 'dragon-zoom', title: 'Whole picture (0). Scroll to zoom, drag with Space to pan' })
-    this.message = element('div', { class: 'dragon-message' })
-    this.stage = element('div', { class: 'dragon-stage', title: '' }, this.canvas, this.focus, this.message, this.zoomLabel)
-    this.help = element('div', { class: 'dragon-help', role: 'status' })
-    this.toolButtons = TOOLS.map(({ tool, title }) => this.#button(icon(tool), title, () => this.setTool(tool)))
-    this.slider = /** @type {HTMLInputElement} */ (
-      element('input', { type: 'range', min: '0', max: '100', class: 'dragon-size', title: 'Brush size ([ and ])', 'aria-label': 'Brush size' })
-    )
-    this.chips = element('div', { class: 'dragon-chips' })
-    this.undoButton = this.#button(icon('undo'), 'Undo (Ctrl+Z)', () => this.undo())
-    this.redoButton = this.#button(icon('redo'), 'Redo (Ctrl+Shift+Z)', () => this.redo())
-    this.removeButton = this.#button(icon('remove'), 'Delete the selected arrow or object (Del)', () => this.remove())
-    this.resultButton = this.#button(icon('result'), 'Show objects where they go (P)', () => this.#toggleResult())
-    const bar = element(
-      'div',
-      { class: 'dragon-bar', role: 'toolbar', 'aria-label': 'Drawing tools' },
-      element('div', { class: 'dragon-group' }, ...this.toolButtons),
-      this.slider,
-      this.chips,
-      element('div', { class: 'dragon-space' }),
-      element('div', { class: 'dragon-group' }, this.undoButton, this.redoButton, this.removeButton, this.resultButton)
-    )
-    this.root = element('div', { class: 'dragon-canvas widget-expands' }, bar, this.stage, this.help)
-    this.#listen()
-  }
-
-  /** @param {Node} face @param {string} title @param {() => void} act @returns {HTMLButtonElement} */
-  #button(face, title, act) {
-    const button = /** @type {HTMLButtonElement} */ (element('button', { type: 'button', title, 'aria-label': title.replace(/ \(.*/, '') }, face))
-    button.addEventListener('click', act)
-    return button
-  }
-
   #toggleResult() {
     this.showsResult = !this.showsResult
     this.refresh()
   }
 
   #listen() {
-    const { root, stage, focus, slider } = this
+    const { root, stage, focus } = this
+    const { slider } = this.panel
     // Nothing pressed in here may drag the node; a press on a button leaves the focus where keys are understood.
     root.addEventListener('pointerdown', (event) => {
       event.stopPropagation()
@@ -382,9 +333,7 @@ export class Editor {
       if (event.target !== slider) event.preventDefault()
     })
     for (const kind of ['pointermove', 'pointerup', 'dblclick']) root.addEventListener(kind, (event) => event.stopPropagation())
-    slider.addEventListener('input', () => this.setBrush(0.003 + (Number(slider.value) / 100) ** 2 * 0.2))
     slider.addEventListener('change', () => focus.focus({ preventScroll: true }))
-    this.zoomLabel.addEventListener('click', () => this.fit())
     stage.addEventListener('pointerdown', (event) => this.#press(event))
     stage.addEventListener('pointermove', (event) => this.#track(event))
     stage.addEventListener('pointerup', (event) => this.#release(event, true))
@@ -398,7 +347,6 @@ export class Editor {
     focus.addEventListener('paste', (event) => this.#paste(event))
     focus.addEventListener('focus', () => this.#focused(true))
     focus.addEventListener('blur', () => this.#focused(false))
-    this.observer = new ResizeObserver(() => this.invalidate())
     this.observer.observe(stage)
   }
 
@@ -569,77 +517,12 @@ export class Editor {
     }
   }
 
-  // ---- drawing on screen ----
+  // ---- on screen ----
 
-  /** Elements and picture. */
+  /** Panel and picture. */
   refresh() {
-    for (const [i, button] of this.toolButtons.entries()) button.setAttribute('aria-pressed', String(TOOLS[i].tool === this.tool))
-    this.resultButton.setAttribute('aria-pressed', String(this.showsResult))
-    this.undoButton.disabled = !this.past.length
-    this.redoButton.disabled = !this.future.length
-    this.removeButton.disabled = !this.drawing.arrows.length && !this.drawing.objects.length
-    this.slider.style.visibility = this.tool === 'brush' || this.tool === 'eraser' ? 'visible' : 'hidden'
-    this.slider.value = String(Math.round(Math.sqrt(Math.max(0, this.brushShare - 0.003) / 0.2) * 100))
-    this.zoomLabel.textContent = `${Math.round(this.view.zoom * 100)} %`
-    this.zoomLabel.hidden = this.view.zoom === 1
-    this.#refreshChips()
-    this.#refreshWords()
+    this.panel.refresh(this)
     this.invalidate()
-  }
-
-  #refreshChips() {
-    const count = this.drawing.objects.length
-    const masks = this.tool !== 'arrow'
-    const numbers = Array.from({ length: count }, (_, index) => {
-      const chip = this.#button(document.createTextNode(String(index + 1)), `Object ${index + 1}`, () => {
-        this.activate(index)
-        this.refresh()
-      })
-      chip.className = 'dragon-chip'
-      chip.style.setProperty('--chip', objectColour(index))
-      chip.setAttribute('aria-pressed', String(masks && index === this.active))
-      return chip
-    })
-    const add = this.#button(icon('add'), 'One more object (each becomes a Dragon Canvas Object)', () => this.addObject())
-    add.disabled = !this.canDraw || count >= MAX_OBJECTS
-    this.chips.replaceChildren(...numbers, ...(count ? [add] : []))
-  }
-
-  #refreshWords() {
-    const warned = this.problem || this.notice || this.warnings[0] || this.#sizeWarning()
-    this.help.replaceChildren(warned || this.#helpText())
-    this.help.classList.toggle('dragon-warned', Boolean(warned))
-    if (this.problem) {
-      this.help.append(' ', this.#button(document.createTextNode('Start anew'), 'Throws the unreadable drawing away', () => this.startAnew()))
-    }
-    this.message.textContent = this.layers ? '' : this.notice || 'Connect a picture to draw on.'
-    this.message.hidden = Boolean(this.layers)
-  }
-
-  #sizeWarning() {
-    const drawn = this.committed.size
-    const now = this.layers?.size
-    if (!drawn || !now || (drawn[0] === now[0] && drawn[1] === now[1]) || !serialise(this.committed)) return ''
-    return `Drawn on ${drawn.join('×')}, the picture is now ${now.join('×')}: check that everything still lies where it should.`
-  }
-
-  #helpText() {
-    const thing = this.drawing.objects[this.active]
-    if (this.selection?.kind === 'arrow' && this.drawing.arrows[this.selection.index]) {
-      const [width, height] = this.size
-      const [hx, hy, tx, ty] = this.drawing.arrows[this.selection.index]
-      const places = [hx * width, hy * height, tx * width, ty * height].map((value) => Math.round(value))
-      return `Arrow ${this.selection.index + 1}: ${places[0]}, ${places[1]} → ${places[2]}, ${places[3]} px. Arrow keys nudge, Del removes.`
-    }
-    if (this.tool !== 'move') return HELP[this.tool]
-    if (!thing?.mask) return 'First paint over an object with the brush or the lasso.'
-    const { move, scale, rotation } = thing
-    if (move[0] || move[1] || scale[0] !== 1 || scale[1] !== 1 || rotation) {
-      const size = scale[0] === scale[1] ? `${scale[0].toFixed(2)}` : `${scale[0].toFixed(2)} × ${scale[1].toFixed(2)}`
-      const [dx, dy] = [Math.round(move[0] * this.size[0]), Math.round(move[1] * this.size[1])]
-      return `Object ${this.active + 1}: dx ${dx}, dy ${dy} px, scale ${size}, ${Math.round(rotation * 10) / 10}°. R puts it back.`
-    }
-    return HELP.move
   }
 
   /** A new frame soon. */
@@ -651,7 +534,7 @@ export class Editor {
     })
   }
 
-  /** The words follow while a gesture lasts. */
+  /** One frame; the words follow while a gesture lasts. */
   draw() {
     if (!this.stage.isConnected || !this.stage.clientWidth) return
     const [width, height] = this.stageSize
@@ -671,7 +554,7 @@ export class Editor {
     if (layers || drawing.size) {
       drawFrame(context, { layers, size, drawing, active, selection, showsResult: shown, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
     }
-    if (this.gesture) this.#refreshWords()
+    if (this.gesture) this.panel.say(this)
   }
 
   /** Device pixels for one of the stage, however much the graph is enlarged. */
@@ -687,7 +570,7 @@ export class Editor {
   }
 
   destroy() {
-    this.observer?.disconnect()
+    this.observer.disconnect()
     cancelAnimationFrame(this.frame)
     this.frame = 0
   }

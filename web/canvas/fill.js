@@ -69,12 +69,12 @@ function pull(fine, coarse) {
       const u = Math.min(coarse.width - 1, Math.max(0, x / 2 - 0.25))
       const [left, dx] = [Math.floor(u), u - Math.floor(u)]
       const right = Math.min(coarse.width - 1, left + 1)
+      const [a, b] = [3 * (top * coarse.width + left), 3 * (top * coarse.width + right)]
+      const [d, e] = [3 * (bottom * coarse.width + left), 3 * (bottom * coarse.width + right)]
       for (let c = 0; c < 3; c++) {
-        /** @param {number} row @param {number} column */
-        const at = (row, column) => coarse.colour[3 * (row * coarse.width + column) + c]
-        const mixed =
-          (1 - dy) * ((1 - dx) * at(top, left) + dx * at(top, right)) + dy * ((1 - dx) * at(bottom, left) + dx * at(bottom, right))
-        fine.colour[3 * i + c] = known * fine.colour[3 * i + c] + (1 - known) * mixed
+        const above = (1 - dx) * coarse.colour[a + c] + dx * coarse.colour[b + c]
+        const below = (1 - dx) * coarse.colour[d + c] + dx * coarse.colour[e + c]
+        fine.colour[3 * i + c] = known * fine.colour[3 * i + c] + (1 - known) * ((1 - dy) * above + dy * below)
       }
     }
   }

@@ -2,7 +2,7 @@
 
 import { isPlaced } from './drawing.js'
 import { apply, multiply, placement } from './geometry.js'
-import { alphaTint, extentOf, outline, outlineOf } from './layers.js'
+import { alphaTint, extentOf, outlineOf } from './layers.js'
 import { ARROW, DARK, LIGHT, objectColour } from './palette.js'
 
 /** @typedef {import('./drawing.js').Drawing} Drawing */
@@ -104,10 +104,9 @@ function drawPicture(context, { layers, size, drawing, showsResult, painting, ac
 
 /** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view @param {Thing} thing @param {number} index */
 function drawObject(context, scene, view, thing, index) {
-  const painted = index === scene.active && scene.painting
-  const mask = painted || thing.mask
+  const painted = index === scene.active ? scene.painting : null
+  const mask = painted ?? thing.mask
   if (!mask) return
-  const path = painted ? outline(mask) : outlineOf(mask)
   const colour = objectColour(index)
   const unit = /** @type {Matrix} */ ([scene.size[0], 0, 0, scene.size[1], 0, 0])
   const found = painted ? null : extentOf(mask)
@@ -120,6 +119,8 @@ function drawObject(context, scene, view, thing, index) {
     context.drawImage(alphaTint(mask, colour, Boolean(painted)), 0, 0, 1, 1)
     context.restore()
   }
+  if (painted) return // it changes with every frame: the tint must do
+  const path = outlineOf(mask)
   strokeOutline(context, path, multiply(view, unit), colour, leaves)
   if (!goes || !found) return
   strokeOutline(context, path, multiply(multiply(view, goes), unit), colour, !leaves)

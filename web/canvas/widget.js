@@ -76,8 +76,7 @@ function followPicture(node, editor, url) {
   node.onExecuted = function (output) {
     onExecuted?.call(this, output)
     ran = ranPicture(output?.dragon_picture?.[0]) ?? ran
-    const warnings = Array.isArray(output?.dragon_warnings) ? output.dragon_warnings : []
-    editor.warnings = warnings.filter((/** @type {unknown} */ warning) => typeof warning === 'string')
+    editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
     editor.refresh()
     look()
   }

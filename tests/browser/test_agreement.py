@@ -1,0 +1,89 @@
+"""The browser's modules and the server's mean the same by the same drawing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dragon_core.drawing import encode_runs, read_drawing
+from dragon_core.transforms import AffineWarp
+
+MODULES = "/extensions/dragon-diffusion/canvas"
+
+
+def random_mask(seed: int) -> np.ndarray[Any, Any]:
+    random = np.random.default_rng(seed)
+    rows, columns = random.integers(1, 200, 2)
+    return random.random((rows, columns)) < random.random()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_runs(frontend: Any, seed: int) -> None:
+    mask = random_mask(seed)
+    item = {"size": [mask.shape[1], mask.shape[0]], "runs": encode_runs(mask)}
+    script = f"async (item) => {{ const m = await import('{MODULES}/mask.js'); const mask = m.decodeRuns(item); "
+    cells, again = frontend.js(script + "return [[...mask.cells], m.encodeRuns(mask)] }", item)
+    assert np.array_equal(np.array(cells, bool).reshape(mask.shape), mask)
+    assert again == item["runs"]
+
+
+def test_the_centroid_and_the_place_of_every_point(frontend: Any) -> None:
+    """`placement` in the browser is the AffineWarp that the node's values stand for, about the mask's centroid."""
+    mask = np.zeros((40, 60), bool)
+    mask[5:20, 10:18] = True
+    mask[18:30, 10:40] = True
+    thing = {"move": [0.1, -0.2], "scale": [1.5, 0.75], "rotation": 40.0}
+    script = f"""async ([item, thing, size]) => {{
+        const [m, g] = await Promise.all([import('{MODULES}/mask.js'), import('{MODULES}/geometry.js')])
+        const {{ centre, box }} = m.extent(m.decodeRuns(item))
+        const matrix = g.placement(thing, centre, size)
+        return [centre, box, [[0, 0], [600, 0], [123, 345]].map((point) => g.apply(matrix, point))]
+    }}"""
+    (cx, cy), box, places = frontend.js(script, [{"size": [60, 40], "runs": encode_runs(mask)}, thing, [600, 400]])
+    rows, columns = np.nonzero(mask)
+    assert (cx, cy) == pytest.approx(((columns.mean() + 0.5) / 60, (rows.mean() + 0.5) / 40))
+    assert box == pytest.approx({"left": 10 / 60, "top": 5 / 40, "right": 40 / 60, "bottom": 30 / 40})
+    cos, sin = np.cos(np.radians(40)), np.sin(np.radians(40))
+    matrix = ((cos * 1.5, -sin * 0.75), (sin * 1.5, cos * 0.75))
+    warp = AffineWarp((400, 600), (60, -80), matrix, (cx * 600, cy * 400))
+    import torch
+
+    expected = warp.forward(torch.tensor([[0.0, 0.0], [600.0, 0.0], [123.0, 345.0]], dtype=torch.float64))
+    assert np.abs(np.array(places) - expected.numpy()).max() < 1e-6
+
+
+def test_what_one_writes_the_other_reads(frontend: Any) -> None:
+    mask = random_mask(9)
+    painted = {"size": [mask.shape[1], mask.shape[0]], "runs": encode_runs(mask)}
+    document = {
+        "version": 1,
+        "size": [640, 400],
+        "arrows": [[0.1, 0.2, 0.3, 0.4]],
+        "objects": [{"mask": painted, "move": [0.1, 0], "scale": [1, 2], "rotation": 5}],
+    }
+    script = f"async (text) => {{ const d = await import('{MODULES}/drawing.js'); return d.serialise(d.parse(text, [640, 400])) }}"
+    text = frontend.js(script, json.dumps(document))
+    assert json.loads(text) == document
+    assert np.array_equal(read_drawing(text, (400, 640)).object(1).mask, mask)
+
+
+def test_a_hole_is_filled_with_what_is_around_it(frontend: Any) -> None:
+    """A grey ramp with a hole: the fill must lie within what surrounds it, and keep what is known."""
+    ramp = np.tile(np.linspace(50, 200, 48).astype(np.uint8)[None, :, None], (32, 1, 4))
+    hole = np.zeros((32, 48), np.uint8)
+    hole[10:22, 16:32] = 1
+    broken = np.where(hole[..., None] > 0, 255, ramp)
+    script = f"""async ([rgba, hole, width, height]) => {{
+        const {{ fillHoles }} = await import('{MODULES}/fill.js')
+        const pixels = Uint8ClampedArray.from(rgba)
+        fillHoles(pixels, Uint8Array.from(hole), width, height)
+        return [...pixels]
+    }}"""
+    filled = np.array(frontend.js(script, [broken.ravel().tolist(), hole.ravel().tolist(), 48, 32])).reshape(32, 48, 4)[..., 0]
+    assert np.array_equal(filled[hole == 0], ramp[..., 0][hole == 0])
+    inside = filled[hole > 0]
+    assert inside.min() >= ramp[0, 12, 0] and inside.max() <= ramp[0, 36, 0]
+    assert np.abs(filled[16, 16:32] - ramp[16, 16:32, 0].astype(int)).max() < 40

@@ -1,0 +1,379 @@
+"""DragonCanvas as a person uses it: what is drawn at a place one sees is what the server gets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dragon_core.drawing import read_drawing
+
+SCENE = (640, 400)
+SIZE = (400, 640)
+MAGENTA, LIME = ((255, 0, 255), (120.5, 90.5)), ((0, 255, 0), (500.5, 300.5))
+SQUARE = ((200, 100), (300, 100), (300, 200), (200, 200), (200, 100))
+
+
+def in_pixels(canvas: Any) -> list[Any]:
+    return [np.array(arrow) * [*SCENE, *SCENE] for arrow in canvas.drawing()["arrows"]]
+
+
+def test_the_editor_is_there_and_nothing_complains(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    for button in ("Arrow", "Brush", "Eraser", "Lasso", "Move", "Undo", "Redo", "Delete", "Show"):
+        assert frontend.page.locator(f".dragon-canvas button[title^='{button}']").is_visible(), button
+    assert "Drag from a point" in canvas.help
+    assert canvas.queued() == ""
+    vue = frontend.js(f"() => Boolean({canvas.editor}.root.closest('[data-node-id]'))")
+    assert vue == (frontend.renderer == "nodes-2.0"), "the renderer is not the one that was asked for"
+    assert frontend.complaints == []
+
+
+@pytest.mark.parametrize("zoom", [0.6, 1.0, 1.7])
+def test_an_arrow_begins_and_ends_on_the_pixels_that_were_pressed(frontend: Any, zoom: float) -> None:
+    """Two marks of the picture are found on a screenshot; an arrow from one to the other must name their pixels."""
+    canvas = frontend.canvas(zoom=zoom)
+    shown = canvas.stage()[2] / canvas.do("editor.stageSize")[0]
+    assert shown == pytest.approx(zoom, rel=0.01)
+    canvas.drag(canvas.find(MAGENTA[0]), canvas.find(LIME[0]))
+    (arrow,) = in_pixels(canvas)
+    pixel_on_screen = canvas.do("editor.viewMatrix()[0]") * zoom
+    # A mouse is placed to a pixel of the screen; where one is larger than a pixel of the picture that is all one can ask.
+    assert np.abs(arrow - [*MAGENTA[1], *LIME[1]]).max() <= max(0.6, 0.6 / pixel_on_screen)
+
+
+def test_closely_looked_at_it_is_right_to_a_tenth_of_a_pixel(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.do("editor.focus.focus()")
+    frontend.page.mouse.move(*canvas.find(MAGENTA[0]))
+    for _ in range(9):
+        frontend.page.mouse.wheel(0, -120)
+    frontend.page.wait_for_timeout(300)
+    assert canvas.do("editor.view.zoom") > 8
+    assert frontend.js("() => app.canvas.ds.scale") == 1, "the wheel has zoomed the graph as well"
+    x, y = canvas.find(MAGENTA[0])
+    canvas.drag((x, y), (x + 60, y + 30))
+    (arrow,) = in_pixels(canvas)
+    scale = canvas.do("editor.viewMatrix()[0]")
+    assert np.abs(arrow - [120.5, 90.5, 120.5 + 60 / scale, 90.5 + 30 / scale]).max() < 0.12
+
+
+def test_the_wheel_is_the_graphs_while_the_editor_is_not_in_use(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.do("editor.focus.blur()")
+    left, top, width, height = canvas.stage()
+    frontend.page.mouse.move(left + width / 2, top + height / 2)
+    frontend.page.mouse.wheel(0, -120)
+    frontend.page.wait_for_function("() => app.canvas.ds.scale > 1.01", timeout=5000)
+    assert canvas.do("editor.view.zoom") == 1
+
+
+def test_an_arrow_can_be_changed_by_either_end_and_as_a_whole(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 100))
+    canvas.draw((200, 100), (220, 160))  # its target
+    canvas.draw((100, 100), (80, 100))  # its handle
+    canvas.draw((150, 130), (170, 150))  # its middle
+    (arrow,) = in_pixels(canvas)
+    assert np.abs(arrow - [100, 120, 240, 180]).max() < 1.5
+    canvas.press("ArrowRight", "Shift+ArrowDown")
+    (nudged,) = in_pixels(canvas)
+    assert np.abs(nudged - arrow - [1, 10, 1, 10]).max() < 1e-3
+
+
+def test_a_click_is_no_arrow(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (100, 100))
+    assert canvas.queued() == ""
+
+
+def test_undo_and_delete_are_the_editors_own(frontend: Any) -> None:
+    """The graph must not undo or delete anything, although both listen to the same keys."""
+    canvas = frontend.canvas()
+    frontend.js(f"() => {{ window.same = {canvas.node} }}")
+    canvas.draw((100, 100), (200, 100))
+    canvas.draw((100, 300), (200, 300))
+    two = canvas.queued()
+    canvas.press("Control+z")
+    assert len(canvas.drawing()["arrows"]) == 1
+    canvas.press("Control+z")
+    assert canvas.queued() == ""
+    canvas.press("Control+z", "Control+Shift+Z", "Control+y")
+    assert canvas.queued() == two
+    canvas.press("Delete")
+    assert len(canvas.drawing()["arrows"]) == 1
+    canvas.press("Control+z")
+    assert canvas.queued() == two
+    frontend.page.wait_for_timeout(300)
+    assert frontend.js(f"() => window.same === {canvas.node} && app.graph.nodes.length === 2")
+
+
+def test_lasso_and_brush_make_a_mask_of_the_size_that_was_drawn(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.tool("Lasso")
+    canvas.draw(*SQUARE)
+    mask = read_drawing(canvas.queued(), SIZE).object(1).region(SIZE)[0].numpy()
+    assert mask.sum() == pytest.approx(100 * 100, rel=0.03)
+    assert mask[103:198, 203:298].all() and not mask[:97].any() and not mask[203:].any()
+    canvas.tool("Brush")
+    canvas.do("editor.setBrush(20 / 640)")
+    canvas.draw((400, 200), (500, 200))
+    both = read_drawing(canvas.queued(), SIZE).object(1).region(SIZE)[0].numpy()
+    assert both.sum() - mask.sum() == pytest.approx(100 * 40 + np.pi * 400, rel=0.05)
+    canvas.tool("Eraser")
+    canvas.draw((390, 200), (510, 200))
+    left = read_drawing(canvas.queued(), SIZE).object(1).region(SIZE)[0].numpy()
+    assert abs(left.sum() - mask.sum()) < 150
+    assert len(canvas.queued()) < 6000
+
+
+def test_an_object_is_dragged_scaled_and_turned(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.tool("Lasso")
+    canvas.draw(*SQUARE)
+    canvas.tool("Move")
+    canvas.draw((250, 150), (330, 190))
+    thing = canvas.drawing()["objects"][0]
+    assert np.abs(np.array(thing["move"]) * SCENE - [80, 40]).max() < 1.01
+    assert "dx 80" in canvas.help or "dx 79" in canvas.help or "dx 81" in canvas.help
+    canvas.draw((380, 240), (430, 290))  # a corner, from 50 to 100 pixels of the middle
+    thing = canvas.drawing()["objects"][0]
+    assert thing["scale"] == pytest.approx([2, 2], abs=0.06)
+    assert np.abs(np.array(thing["move"]) * SCENE - [80, 40]).max() < 1.01
+    x, y = canvas.at(330, 190)
+    _, top = canvas.at(330, 90)
+    canvas.drag((x, top - 26), (x + 120, y))  # the round handle, to the right: a quarter clockwise
+    assert canvas.drawing()["objects"][0]["rotation"] == pytest.approx(90, abs=1.5)
+    canvas.press("ArrowLeft", "ArrowUp")
+    moved = canvas.drawing()["objects"][0]["move"]
+    assert np.abs((np.array(moved) - thing["move"]) * SCENE - [-1, -1]).max() < 1e-3
+    canvas.press("r")
+    assert canvas.drawing()["objects"][0]["move"] == [0, 0] and canvas.drawing()["objects"][0]["scale"] == [1, 1]
+
+
+def test_what_moves_is_seen_where_it_goes_and_its_place_is_filled(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.tool("Lasso")
+    canvas.draw((100, 70), (140, 70), (140, 150), (100, 150), (100, 70))  # round the magenta mark, which is off its middle
+    canvas.tool("Move")
+    before = canvas.find(MAGENTA[0])
+    canvas.draw((110, 80), (210, 80))
+    canvas.press("Escape")
+    scale = canvas.do("editor.viewMatrix()[0]")
+    colour = np.abs(canvas.pixels() - np.array(MAGENTA[0])).max(-1) < 40
+    left, top, *_ = canvas.stage()
+    columns = np.nonzero(colour)[1] + max(0, round(left))
+    assert columns.size, "the object is not shown"
+    assert columns.min() > before[0] + 100 * scale - 8, "something of it stays behind"
+
+
+def test_several_objects_keep_their_own_masks_and_places(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.tool("Lasso")
+    canvas.draw(*SQUARE)
+    frontend.page.locator(".dragon-canvas button[title^='One more object']").click()
+    canvas.draw((400, 250), (500, 250), (500, 350), (400, 350), (400, 250))
+    canvas.tool("Move")
+    canvas.draw((450, 300), (430, 300))
+    canvas.draw((250, 150), (250, 250))  # the first again, by pressing on it
+    drawing = read_drawing(canvas.queued(), SIZE)
+    assert [thing.shift(SIZE) for thing in drawing.objects] == [(0, 100), (-20, 0)]
+    first, second = (thing.region(SIZE)[0].numpy() for thing in drawing.objects)
+    assert first[150, 250] and not first[300, 450] and second[300, 450] and not second[150, 250]
+
+
+def test_it_survives_saving_and_loading(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 130))
+    canvas.tool("Lasso")
+    canvas.draw(*SQUARE)
+    text = canvas.queued()
+    frontend.js("async () => { const saved = JSON.parse(JSON.stringify(app.graph.serialize())); await app.loadGraphData(saved) }")
+    frontend.page.wait_for_timeout(800)
+    canvas.wait_for_picture()
+    assert canvas.queued() == text
+    assert frontend.complaints == []
+
+
+def test_a_pasted_node_has_a_copy_of_its_own(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 130))
+    text = canvas.queued()
+    other = frontend.js(
+        f"""async () => {{
+            app.canvas.deselectAll?.()
+            app.canvas.selectNode({canvas.node})
+            app.canvas.copyToClipboard()
+            app.canvas.pasteFromClipboard({{ position: [700, 0] }})
+            await new Promise((done) => setTimeout(done, 500))
+            return app.graph.nodes.find(({{ type, id }}) => type === 'DragonCanvas' && id !== {canvas.node_id}).id
+        }}"""
+    )
+    copy = type(canvas)(frontend, other)
+    assert copy.value == text
+    canvas.do("editor.undo()")
+    assert (canvas.value, copy.value) == ("", text)
+
+
+def test_the_graphs_own_undo_takes_a_drawing_back(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    frontend.js("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState?.()")
+    canvas.draw((100, 100), (200, 130))
+    text = canvas.queued()
+    canvas.draw((100, 300), (200, 330))
+    frontend.js("async () => { await app.extensionManager.workflow.activeWorkflow.changeTracker.undo() }")
+    frontend.page.wait_for_timeout(500)
+    assert canvas.queued() == text
+
+
+HOSTILE = {
+    "torn": '{"version": 1, "arrows": [[',
+    "nested": "[" * 50_000,
+    "nan": '{"version":1,"arrows":[[0,0,0,NaN]]}',
+    "path": "../../etc/passwd",
+    "markup": '"<img src=x onerror=window.hacked=1>"',
+    "markup inside": '{"version":1,"size":[9,9],"objects":[{"mask":"<script>window.hacked=1</script>"}]}',
+    "a hundred thousand": json.dumps({"version": 1, "arrows": [[0, 0, 1, 1]] * 100_000}),
+    "huge mask": '{"version":1,"objects":[{"mask":{"size":[99999,99999],"runs":"zzzzzz"}}]}',
+    "newer": '{"version": 2}',
+    "number": "7",
+    "prototype": '{"__proto__":{"version":1},"constructor":1}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_value_is_kept_and_the_node_lives(frontend: Any, name: str) -> None:
+    canvas = frontend.canvas(value=HOSTILE[name])
+    canvas.wait_for_picture()
+    assert canvas.value == HOSTILE[name], "the value is lost before anyone has drawn"
+    assert "cannot be read" in canvas.help
+    canvas.draw((100, 100), (200, 100))
+    assert canvas.value == HOSTILE[name]
+    frontend.page.locator(".dragon-canvas button", has_text="Start anew").click()
+    canvas.draw((100, 100), (200, 100))
+    assert len(canvas.drawing()["arrows"]) == 1
+    assert frontend.js("() => window.hacked") is None
+    assert frontend.complaints == []
+
+
+@pytest.mark.parametrize(
+    "points", [[[[64, 40], [320, 200]]], [[64, 40], [320, 200]], [[{"x": 64, "y": 40}, {"x": 9, "y": 9}, {"x": 320, "y": 200}]]]
+)
+def test_points_of_other_editors_become_arrows(frontend: Any, points: Any) -> None:
+    canvas = frontend.canvas(value=json.dumps(points))
+    canvas.wait_for_picture()
+    canvas.settle()
+    assert read_drawing(canvas.queued(), SIZE).points(SIZE) == (((64, 40), (320, 200)),)
+
+
+def test_points_can_be_pasted(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 100))
+    canvas.do(
+        "(() => { const data = new DataTransfer(); data.setData('text', '[[[64, 40], [320, 200]]]');"
+        " editor.focus.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })) })()"
+    )
+    assert len(canvas.drawing()["arrows"]) == 2
+    assert frontend.js("() => app.graph.nodes.length") == 2
+
+
+def test_a_picture_of_another_size_is_pointed_out_and_the_drawing_kept(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 100))
+    text = canvas.queued()
+    frontend.js("() => { app.graph.nodes.find(({ type }) => type === 'LoadImage').widgets[0].value = 'square.png' }")
+    frontend.page.wait_for_function(f"() => {canvas.editor}.layers?.size[0] === 256")
+    assert "640×400" in canvas.help and "256×256" in canvas.help
+    assert canvas.queued() == text
+
+
+def test_a_picture_that_has_gone_is_pointed_out_and_the_drawing_kept(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 100))
+    text = canvas.queued()
+    frontend.js("() => { app.graph.nodes.find(({ type }) => type === 'LoadImage').widgets[0].value = 'no_such.png' }")
+    frontend.page.wait_for_function(f"() => !{canvas.editor}.layers")
+    frontend.page.wait_for_function(f"() => {canvas.editor}.help.textContent.includes('cannot be loaded')")
+    assert canvas.queued() == text
+
+
+def test_a_picture_made_by_another_node_shows_after_a_run(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    frontend.js(
+        f"""() => {{
+            const inverter = LiteGraph.createNode('ImageInvert')
+            app.graph.add(inverter)
+            inverter.pos = [-2000, 600]
+            app.graph.nodes.find(({{ type }}) => type === 'LoadImage').connect(0, inverter, 0)
+            inverter.connect(0, {canvas.node}, 0)
+        }}"""
+    )
+    frontend.page.wait_for_function(f"() => !{canvas.editor}.layers")
+    assert "Run once" in canvas.help
+    frontend.js("async () => { await app.queuePrompt(0, 1) }")
+    frontend.page.wait_for_function(f"() => {canvas.editor}.layers?.size[0] === 640", timeout=60_000)
+    canvas.settle()
+    canvas.find((0, 255, 0))  # the magenta mark, inverted
+    assert frontend.complaints == []
+
+
+def test_a_finger_draws_and_two_fingers_zoom(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    touch = """([kind, id, [x, y]]) => {
+        const at = document.elementFromPoint(x, y)
+        at.dispatchEvent(new PointerEvent(kind, { pointerId: id, pointerType: 'touch', clientX: x, clientY: y, button: 0, buttons: 1,
+            isPrimary: id === 11, bubbles: true, cancelable: true, composed: true }))
+    }"""
+    a, b, c = canvas.at(100, 100), canvas.at(220, 100), canvas.at(300, 250)
+    for kind, place in (("pointerdown", a), ("pointermove", b), ("pointerup", b)):
+        frontend.js(touch, [kind, 11, place])
+    (arrow,) = in_pixels(canvas)
+    assert np.abs(arrow - [100, 100, 220, 100]).max() < 1
+    text = canvas.queued()
+    for kind, finger, place in (
+        ("pointerdown", 11, a),
+        ("pointermove", 11, b),
+        ("pointerdown", 12, c),
+        ("pointermove", 12, (c[0] + 90, c[1] + 90)),
+        ("pointerup", 12, c),
+        ("pointerup", 11, b),
+    ):
+        frontend.js(touch, [kind, finger, place])
+    assert canvas.do("editor.view.zoom") > 1.2
+    assert canvas.queued() == text, "the first finger of a pinch has drawn"
+
+
+def test_a_frame_of_the_live_preview_takes_less_than_50_ms(frontend: Any, record_property: Any) -> None:
+    """A 1024×1024 picture on a 1024×1024 stage; each frame is read back, so that it has been drawn indeed."""
+    canvas = frontend.canvas("large.png")
+    times = canvas.do(
+        """(() => {
+            editor.stage.style.cssText = 'position: fixed; left: 0; top: 0; width: 1044px; height: 1044px; z-index: 999'
+            editor.setTool('move')
+            return import('/extensions/dragon-diffusion/canvas/mask.js').then(({ blank, stroke }) => {
+                const mask = blank(512, 512)
+                stroke(mask, [150, 250], [250, 250], 90, 1)
+                editor.edit((drawing) => ({ ...drawing, objects: [{ mask, move: [0, 0], scale: [1, 1], rotation: 0 }] }))
+                const context = editor.canvas.getContext('2d')
+                const times = []
+                for (let i = 0; i < 40; i++) {
+                    const start = performance.now()
+                    editor.show({ ...editor.drawing, objects: [{ mask, move: [0.3 * i / 40, 0.1], scale: [1.1, 1.1], rotation: i }] })
+                    editor.draw()
+                    context.getImageData(0, 0, 1, 1)
+                    times.push(performance.now() - start)
+                }
+                const size = [editor.canvas.width, editor.canvas.height]
+                editor.stage.style.cssText = ''
+                return { times, size }
+            })
+        })()"""
+    )
+    assert times["size"] == [1044, 1044] or min(times["size"]) >= 1024
+    frames = np.sort(times["times"][1:])
+    quarter, middle, first = float(frames[len(frames) // 4]), float(np.median(frames)), times["times"][0]
+    record_property("frame_ms", middle)
+    print(f"live preview, {frontend.renderer}: first {first:.0f} ms, then median {middle:.1f} ms, fastest quarter {quarter:.1f} ms")  # noqa: T201 - the figure is wanted
+    assert quarter < 50  # not the median: the machine has other work, and that is in it

@@ -1,0 +1,160 @@
+/** The editor's elements: toolbar, stage, and the line that says what to do now. What is pressed goes to the editor. */
+
+import { MAX_OBJECTS, isPlaced, serialise } from './drawing.js'
+import { icon } from './icons.js'
+import { objectColour } from './palette.js'
+
+/** @typedef {import('./editor.js').Editor} Editor */
+/** @typedef {'arrow' | 'brush' | 'eraser' | 'lasso' | 'move'} Tool */
+/**
+ * @typedef {object} Actions
+ * @property {(tool: Tool) => void} setTool
+ * @property {(share: number) => void} setBrush
+ * @property {(index: number) => void} activate
+ * @property {() => void} addObject
+ * @property {() => void} undo
+ * @property {() => void} redo
+ * @property {() => void} remove
+ * @property {() => void} toggleResult
+ * @property {() => void} fit
+ * @property {() => void} startAnew
+ */
+
+/** @type {{ tool: Tool, key: string, title: string }[]} */
+export const TOOLS = [
+  { tool: 'arrow', key: 'a', title: 'Arrow (A): drag from a point to where it should go' },
+  { tool: 'brush', key: 'b', title: 'Brush (B): paint over an object. Alt erases, [ and ] change the size' },
+  { tool: 'eraser', key: 'e', title: 'Eraser (E): take away from the mask' },
+  { tool: 'lasso', key: 'l', title: 'Lasso (L): draw round an object. Alt cuts away' },
+  { tool: 'move', key: 'v', title: 'Move (V): drag, scale and turn the masked object' }
+]
+
+/** @type {Record<Tool, string>} */
+const HELP = {
+  arrow: 'Drag from a point to where it should go. Drag an end to change it.',
+  brush: 'Paint over the object, its shadow too. Then take the Move tool.',
+  eraser: 'Paint over what should not be masked.',
+  lasso: 'Draw round the object. Then take the Move tool.',
+  move: 'Drag the object. Corners scale it, the round handle turns it. Arrow keys nudge.'
+}
+
+/** The smallest brush, and how far the slider goes beyond, as shares of the picture's longer side. */
+const [SMALLEST, RANGE] = [0.003, 0.2]
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag @param {Record<string, string>} attributes @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+function element(tag, attributes, ...children) {
+  const made = document.createElement(tag)
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value)
+  made.append(...children)
+  return made
+}
+
+/** @param {Node | string} face @param {string} title @param {() => void} act @param {string} [style] */
+function button(face, title, act, style = '') {
+  const made = element('button', { type: 'button', class: style, title, 'aria-label': title.replace(/[(:].*/, '').trim() }, face)
+  made.addEventListener('click', act)
+  return made
+}
+
+export class Panel {
+  /** @param {Actions} actions */
+  constructor(actions) {
+    this.actions = actions
+    this.canvas = element('canvas', {})
+    // Focus lives in a text area: ComfyUI leaves alone what is typed, pasted and undone there.
+    this.focus = element('textarea', { class: 'dragon-focus', readonly: '', inputmode: 'none', 'aria-label': 'Picture editor' })
+    this.zoomButton = button('', 'Whole picture (0). Scroll to zoom, hold Space and drag to pan', actions.fit, 'dragon-zoom')
+    this.message = element('div', { class: 'dragon-message' })
+    // The empty title keeps the widget's own tooltip, which the frontend shows for all of it, off the picture.
+    this.stage = element('div', { class: 'dragon-stage', title: '' }, this.canvas, this.focus, this.message, this.zoomButton)
+    this.help = element('div', { class: 'dragon-help', role: 'status', title: '' })
+    this.toolButtons = TOOLS.map(({ tool, title }) => button(icon(tool), title, () => actions.setTool(tool)))
+    this.slider = element('input', { type: 'range', min: '0', max: '100', class: 'dragon-size', title: 'Brush size ([ and ])' })
+    this.slider.setAttribute('aria-label', 'Brush size')
+    this.slider.addEventListener('input', () => actions.setBrush(SMALLEST + (Number(this.slider.value) / 100) ** 2 * RANGE))
+    this.chips = element('div', { class: 'dragon-chips' })
+    this.undoButton = button(icon('undo'), 'Undo (Ctrl+Z)', actions.undo)
+    this.redoButton = button(icon('redo'), 'Redo (Ctrl+Shift+Z)', actions.redo)
+    this.removeButton = button(icon('remove'), 'Delete the selected arrow or object (Del)', actions.remove)
+    this.resultButton = button(icon('result'), 'Show objects where they go (P)', actions.toggleResult)
+    const bar = element(
+      'div',
+      { class: 'dragon-bar', role: 'toolbar', 'aria-label': 'Drawing tools', title: '' },
+      element('div', { class: 'dragon-group' }, ...this.toolButtons),
+      this.slider,
+      this.chips,
+      element('div', { class: 'dragon-space' }),
+      element('div', { class: 'dragon-group' }, this.undoButton, this.redoButton, this.removeButton, this.resultButton)
+    )
+    this.root = element('div', { class: 'dragon-canvas widget-expands' }, bar, this.stage, this.help)
+  }
+
+  /** @param {Editor} editor */
+  refresh(editor) {
+    const { drawing, tool, view, brushShare } = editor
+    for (const [i, each] of this.toolButtons.entries()) each.setAttribute('aria-pressed', String(TOOLS[i].tool === tool))
+    this.resultButton.setAttribute('aria-pressed', String(editor.showsResult))
+    this.undoButton.disabled = !editor.past.length
+    this.redoButton.disabled = !editor.future.length
+    this.removeButton.disabled = !drawing.arrows.length && !drawing.objects.length
+    this.slider.style.visibility = tool === 'brush' || tool === 'eraser' ? 'visible' : 'hidden'
+    this.slider.value = String(Math.round(Math.sqrt(Math.max(0, brushShare - SMALLEST) / RANGE) * 100))
+    this.zoomButton.textContent = `${Math.round(view.zoom * 100)} %`
+    this.zoomButton.hidden = view.zoom === 1
+    this.message.textContent = editor.notice || 'Connect a picture to draw on.'
+    this.message.hidden = Boolean(editor.layers)
+    this.#numberObjects(editor)
+    this.say(editor)
+  }
+
+  /** The line below: what is wrong, what is selected, or what to do. @param {Editor} editor */
+  say(editor) {
+    const warning = editor.problem || editor.notice || editor.warnings[0] || sizeWarning(editor)
+    const text = warning || selected(editor) || HELP[editor.tool]
+    this.help.classList.toggle('dragon-warned', Boolean(warning))
+    if (this.help.textContent === text && !editor.problem) return
+    this.help.replaceChildren(text)
+    if (editor.problem) this.help.append(' ', button('Start anew', 'Throws the unreadable drawing away', this.actions.startAnew))
+  }
+
+  /** @param {Editor} editor */
+  #numberObjects({ drawing, tool, active, canDraw }) {
+    const chips = drawing.objects.map((_, index) => {
+      const chip = button(String(index + 1), `Object ${index + 1}`, () => this.actions.activate(index), 'dragon-chip')
+      chip.style.setProperty('--chip', objectColour(index))
+      chip.setAttribute('aria-pressed', String(tool !== 'arrow' && index === active))
+      return chip
+    })
+    const add = button(icon('add'), 'One more object, for a Dragon Canvas Object node', this.actions.addObject)
+    add.disabled = !canDraw || chips.length >= MAX_OBJECTS
+    this.chips.replaceChildren(...chips, ...(chips.length ? [add] : []))
+  }
+}
+
+/** @param {Editor} editor */
+function sizeWarning({ committed, layers }) {
+  const [drawn, now] = [committed.size, layers?.size]
+  if (!drawn || !now || (drawn[0] === now[0] && drawn[1] === now[1]) || !serialise(committed)) return ''
+  return `Drawn on ${drawn.join('×')}, the picture is now ${now.join('×')}: check that everything still lies where it should.`
+}
+
+/** Numbers of what is in hand, in pixels of the picture; empty where nothing is. @param {Editor} editor */
+function selected({ drawing, selection, tool, active, size: [width, height] }) {
+  const arrow = selection?.kind === 'arrow' && drawing.arrows[selection.index]
+  if (arrow) {
+    const [hx, hy, tx, ty] = [arrow[0] * width, arrow[1] * height, arrow[2] * width, arrow[3] * height].map(Math.round)
+    return `Arrow ${selection.index + 1}: ${hx}, ${hy} → ${tx}, ${ty} px. Arrow keys nudge, Del removes.`
+  }
+  if (tool !== 'move') return ''
+  const thing = drawing.objects[active]
+  if (!thing?.mask) return 'First paint over an object with the brush or the lasso.'
+  if (!isPlaced(thing)) return ''
+  const [across, down] = thing.scale.map((scale) => scale.toFixed(2))
+  const [dx, dy] = [Math.round(thing.move[0] * width), Math.round(thing.move[1] * height)]
+  const scaled = across === down ? across : `${across} × ${down}`
+  return `Object ${active + 1}: dx ${dx}, dy ${dy} px, scale ${scaled}, ${Math.round(thing.rotation * 10) / 10}°. R puts it back.`
+}
