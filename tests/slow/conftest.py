@@ -60,13 +60,13 @@ class Loaded:
     vae: Any
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
-    """One row that the UNet was asked for."""
+    """One row that the UNet was asked for; whether a gradient was taken shows in its decoder."""
 
     context: torch.Tensor
     y: torch.Tensor | None
-    differentiated: bool
+    differentiated: bool = False
 
 
 @dataclass
@@ -183,15 +183,19 @@ def _watching(model: Any) -> tuple[Any, Seen]:
     from comfy.patcher_extension import WrappersMP
 
     seen = Seen()
+    asked: list[Row] = []
     clone = model.clone()
 
     def wrapper(executor: Any, x: torch.Tensor, timesteps: Any, context: torch.Tensor, y: Any = None, *rest: Any, **named: Any) -> Any:
-        for i in range(x.shape[0]):
-            seen.rows.append(Row(context[i].cpu(), None if y is None else y[i].cpu(), torch.is_grad_enabled()))
+        asked.extend(Row(context[i].cpu(), None if y is None else y[i].cpu()) for i in range(x.shape[0]))
         return executor(x, timesteps, context, y, *rest, **named)
 
     def note(h: torch.Tensor, skip: torch.Tensor, options: Any) -> tuple[torch.Tensor, torch.Tensor]:
         seen.sides[options["block"][1]] = h.shape[-1]
+        for row in asked:  # of this evaluation: it enters its first decoder block
+            row.differentiated = h.requires_grad
+        seen.rows.extend(asked)
+        asked.clear()
         return h, skip
 
     clone.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "note", wrapper)
