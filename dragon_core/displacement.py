@@ -69,10 +69,8 @@ class Displacement:
 
     def cropped(self, image_size: tuple[int, int], corner: Point) -> Displacement:
         points = middles(nodes(image_size), image_size) + torch.tensor(corner, dtype=torch.float64)
-        there, back = (
-            sample(f, points.expand(f.shape[0], *points.shape).to(f), self.image_size) for f in (self.there, self.back)
-        )
-        return Displacement(tuple(image_size), there, back)
+        there, back = (sample(f, points.expand(f.shape[0], *points.shape).to(f), self.image_size) for f in (self.there, self.back))
+        return Displacement((image_size[0], image_size[1]), there, back)
 
     def repeated(self, times: int) -> Displacement:
         if self.there.shape[0] == 1:
@@ -99,7 +97,7 @@ def displacement(pairs: Sequence[Pair], image_size: tuple[int, int], radius: flo
     for start, end in ((handles, targets), (targets, handles)):
         ways = [_walk(points, start, end, radius, d, image_size) - points for d in depths]
         fields.append(torch.stack(ways).reshape(len(ways), *size, 2).movedim(-1, 1))
-    return Displacement(tuple(image_size), fields[0], fields[1])
+    return Displacement((image_size[0], image_size[1]), fields[0], fields[1])
 
 
 def nodes(image_size: tuple[int, int]) -> tuple[int, int]:

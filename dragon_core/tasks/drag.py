@@ -27,9 +27,9 @@ MaskMeans = Literal["auto", "object", "area"]
 #: What an object's old place starts from, unless told.
 START: StartLatent = "swap"
 #: Default radius as a share of the shorter side.
-RADIUS = 0.06
+RADIUS = 0.05
 #: Without a mask things may change within so many radii of the ways, and this share of a way's length.
-REACH, REACH_OF_WAY = 2.5, 0.5
+REACH, REACH_OF_WAY = 2.0, 0.25
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,9 @@ def pair_up(source: Sequence[Point | None], target: Sequence[Point | None], imag
     if not inside:
         raise DragonError(f"none of the {len(source)} landmarks was found in both lists and lies in the picture of {width}×{height}")
     if len(inside) < len(source):
-        log.warning("%d of %d landmarks are left out: not found, repeated, or outside of the picture", len(source) - len(inside), len(source))
+        log.warning(
+            "%d of %d landmarks are left out: not found, repeated, or outside of the picture", len(source) - len(inside), len(source)
+        )
     return tuple((s, inside[s]) for s in dict.fromkeys(s for s, _ in both) if s in inside)
 
 

@@ -34,9 +34,7 @@ def read(feature: list[list[list[float]]], x: float, y: float) -> list[float]:
     v = min(max(y / CELL - 0.5, 0.0), GRID[0] - 1.0)
     j, i = min(int(u), GRID[1] - 2), min(int(v), GRID[0] - 2)
     a, b = u - j, v - i
-    return [
-        (1 - b) * ((1 - a) * c[i][j] + a * c[i][j + 1]) + b * ((1 - a) * c[i + 1][j] + a * c[i + 1][j + 1]) for c in feature
-    ]
+    return [(1 - b) * ((1 - a) * c[i][j] + a * c[i][j + 1]) + b * ((1 - a) * c[i + 1][j] + a * c[i + 1][j + 1]) for c in feature]
 
 
 def s(a: list[float], b: list[float]) -> float:
@@ -65,14 +63,13 @@ def test_departure_pushes_from_what_was_there_but_for_what_belongs_to_a_target()
     generation, reference = features(2), features(3)
     found = departure_energy(generation, reference, tensor(HANDLES), tensor(TARGETS), SIZE, 0.2)
     left = [
-        p
-        for handle in HANDLES
-        for p in patch(*handle)
-        if all(abs(p[0] - x) > 1.5 * CELL or abs(p[1] - y) > 1.5 * CELL for x, y in TARGETS)
+        p for handle in HANDLES for p in patch(*handle) if all(abs(p[0] - x) > 1.5 * CELL or abs(p[1] - y) > 1.5 * CELL for x, y in TARGETS)
     ]
     assert 9 < len(left) < 27
     for row in range(2):
-        similar = [s(read(g[row].tolist(), *p), read(r[row].tolist(), *p)) for g, r in zip(generation, reference, strict=True) for p in left]
+        similar = [
+            s(read(g[row].tolist(), *p), read(r[row].tolist(), *p)) for g, r in zip(generation, reference, strict=True) for p in left
+        ]
         assert float(found[row]) == pytest.approx(0.2 * sum(similar) / len(similar))
 
 

@@ -71,7 +71,9 @@ def test_without_a_mask_the_area_lies_round_the_way(painted: Tensor | None) -> N
 def test_an_object_with_one_pair_is_carried_as_a_move_carries_it() -> None:
     edit, move = drag(AWAY, SIZE, mask()), Move(mask(), AffineWarp(SIZE, shift=(36.0, 8.0)))
     latents, sigmas, noise = rand(4, 2, 4, 8, 12, seed=0), torch.tensor([9.0, 4.0, 1.0, 0.0]), rand(2, 4, 8, 12, seed=1)
-    torch.testing.assert_close(edited_path([edit], latents, sigmas, noise), edited_path([move], latents, sigmas, noise), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        edited_path([edit], latents, sigmas, noise), edited_path([move], latents, sigmas, noise), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_an_area_keeps_the_spread_of_its_noise_and_everything_outside_of_it() -> None:

@@ -20,7 +20,9 @@ LISTS = {
     "a batch": [[[10, 20], [30.5, 40], [50, 12]], [[1, 1], [2, 2], [3, 3]]],
     "a batch of objects": [[{"x": 10, "y": 20}, {"x": 30.5, "y": 40}, {"x": 50, "y": 12}]],
     "pictures, faces, points": [[[[10, 20], [30.5, 40], [50, 12]]]],
-    "a pose": [{"people": [{"pose_keypoints_2d": [1, 2, 1], "face_keypoints_2d": [10, 20, 1, 30.5, 40, 1, 50, 12, 0.5]}], "canvas_width": 64}],
+    "a pose": [
+        {"people": [{"pose_keypoints_2d": [1, 2, 1], "face_keypoints_2d": [10, 20, 1, 30.5, 40, 1, 50, 12, 0.5]}], "canvas_width": 64}
+    ],
 }
 
 
