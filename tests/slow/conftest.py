@@ -114,9 +114,9 @@ def measured(pytestconfig: pytest.Config) -> Callable[..., Any]:
             torch.cuda.reset_peak_memory_stats()
         elif Path("/proc/self/clear_refs").exists():
             Path("/proc/self/clear_refs").write_text("5", "ascii")
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         yield
-        seconds = time.perf_counter() - start
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
         if cuda:
             peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU"
         elif Path("/proc/self/status").exists():
@@ -124,7 +124,7 @@ def measured(pytestconfig: pytest.Config) -> Callable[..., Any]:
             peak = f"{int(high.split()[1]) / 2**20:.1f} GiB resident"
         else:
             peak = "memory not measured here"
-        lines.append(f"{what}: {seconds:.1f} s, {peak}")
+        lines.append(f"{what}: {seconds:.1f} s ({cpu:.1f} s of CPU time), {peak}")
 
     return measure
 
