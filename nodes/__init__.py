@@ -9,11 +9,15 @@ from .appearance_loss import DragonAppearanceLoss
 from .auto_mask import DragonAutoMask
 from .canvas import DragonCanvas
 from .canvas_object import DragonCanvasObject
+from .composite import DragonComposite
 from .cross_attn_patch import DragonCrossAttnPatch
+from .draft import DragonDraft
+from .drag_loss import DragonDragLoss
 from .euler_sampler import DragonEulerSampler
 from .guidance_branch import DragonGuidanceBranch
 from .guider import DragonGuider
 from .invert import DragonInvert
+from .landmarks_loss import DragonLandmarksLoss
 from .mini_model import DragonMiniModel
 from .move_loss import DragonMoveLoss
 from .paste_loss import DragonPasteLoss
@@ -35,6 +39,8 @@ class DragonExtension(ComfyExtension):
             DragonAutoMask,
             DragonGuidanceBranch,
             DragonMoveLoss,
+            DragonDragLoss,
+            DragonLandmarksLoss,
             DragonResizeLoss,
             DragonPasteLoss,
             DragonAppearanceLoss,
@@ -44,5 +50,7 @@ class DragonExtension(ComfyExtension):
             DragonEulerSampler,
             DragonCanvas,
             DragonCanvasObject,
+            DragonDraft,
+            DragonComposite,
             DragonPreview,
         ]
