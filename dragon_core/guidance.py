@@ -72,7 +72,8 @@ class GuidanceScale:
 
 
 def rms(values: Tensor, region: Tensor) -> Tensor:
-    """Root mean square over a region by picture: (B, 1, 1, 1)."""
-    weight = region.unsqueeze(1).expand(values.shape)
+    """Root mean square by picture over a region, or over all of the picture where the region is empty: (B, 1, 1, 1)."""
+    empty = region.sum((1, 2), keepdim=True) == 0
+    weight = torch.where(empty, torch.ones_like(region), region).unsqueeze(1).expand(values.shape)
     mean = (values.square() * weight).sum((1, 2, 3), keepdim=True) / weight.sum((1, 2, 3), keepdim=True).clamp(min=1e-6)
     return mean.sqrt()

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from ..dragon_core.transforms import AffineWarp
-from .links import CATEGORY, Chain, EnergyLink, advanced, named
+from .links import CATEGORY, Chain, EnergyLink, advanced, named, stacked
 
 
 class DragonMoveLoss(io.ComfyNode):
@@ -65,7 +65,7 @@ class DragonMoveLoss(io.ComfyNode):
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
-            mask = mask if mask.ndim == 3 else mask.unsqueeze(0)
+            mask = stacked(mask)
             shift = AffineWarp(image_size=(mask.shape[-2], mask.shape[-1]), shift=(dx, dy))
             move = Move(mask, shift, MoveWeights(w_edit, w_content, w_contrast, w_inpaint), start_latent)
         return io.NodeOutput((*(energy or ()), move))

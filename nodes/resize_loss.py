@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.move import MoveWeights, StartLatent
 from ..dragon_core.tasks.resize import resize
-from .links import CATEGORY, Chain, EnergyLink, advanced, named
+from .links import CATEGORY, Chain, EnergyLink, advanced, named, stacked
 
 
 class DragonResizeLoss(io.ComfyNode):
@@ -87,7 +87,7 @@ class DragonResizeLoss(io.ComfyNode):
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
-            mask = mask if mask.ndim == 3 else mask.unsqueeze(0)
+            mask = stacked(mask)
             weights = MoveWeights(w_edit, w_content, w_contrast, w_inpaint)
             edit = resize(mask, (scale, scale_y or scale), rotation, (dx, dy), weights, start_latent)
         return io.NodeOutput((*(energy or ()), edit))

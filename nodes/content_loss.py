@@ -1,0 +1,36 @@
+"""DragonContentLoss: hold a region, or everything that is not edited, as it was."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+
+from ..dragon_core.tasks.terms import Content, ContentElsewhere
+from .links import CATEGORY, Chain, EnergyLink, named, stacked
+
+
+class DragonContentLoss(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonContentLoss",
+            display_name="Dragon Content Loss",
+            category=CATEGORY,
+            description="Holds what the mask covers as it was; without a mask, everything that no other energy edits.",
+            inputs=[
+                io.Float.Input("weight", default=6.0, min=0.0, max=100.0, step=0.05, tooltip="Strength, beside the other energies'."),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="White over what should stay, as large as the picture. None: all that is not edited."
+                ),
+                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+            ],
+            outputs=[
+                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
+            ],
+        )
+
+    @classmethod
+    def execute(cls, weight: float, mask: torch.Tensor | None = None, energy: Chain = ()) -> io.NodeOutput:
+        with named(cls):
+            term = ContentElsewhere(weight) if mask is None else Content(stacked(mask), weight)
+        return io.NodeOutput((*(energy or ()), term))
