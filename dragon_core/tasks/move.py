@@ -133,7 +133,9 @@ class Move:
         if mode == "nearest":
             grid = (latent.shape[-2], latent.shape[-1])
             # Where an enlarged object has no noise of its own left, the noise that lies there stays: repeated, it would show as blocks.
-            placed = target & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
+            # Nor is any taken from beside the object, where it stays in its place, too.
+            own = warp(covered(self.mask, latent).to(latent), self.transform, mode) > 0.5
+            placed = target & own & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
             return torch.where(placed, warp(source, self.transform, mode, beyond="border"), latent)
         known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
         return torch.where(target & known, warp(source, self.transform, mode="area", beyond="border"), latent)
