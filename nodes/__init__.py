@@ -10,12 +10,15 @@ from .auto_mask import DragonAutoMask
 from .canvas import DragonCanvas
 from .canvas_object import DragonCanvasObject
 from .composite import DragonComposite
+from .content_loss import DragonContentLoss
+from .contrast_loss import DragonContrastLoss
 from .cross_attn_patch import DragonCrossAttnPatch
 from .draft import DragonDraft
 from .drag_loss import DragonDragLoss
 from .euler_sampler import DragonEulerSampler
 from .guidance_branch import DragonGuidanceBranch
 from .guider import DragonGuider
+from .inpaint_loss import DragonInpaintLoss
 from .invert import DragonInvert
 from .landmarks_loss import DragonLandmarksLoss
 from .mini_model import DragonMiniModel
@@ -25,6 +28,7 @@ from .preview import DragonPreview
 from .record import DragonRecord
 from .resize_loss import DragonResizeLoss
 from .sampler import DragonSampler
+from .similarity_loss import DragonSimilarityLoss
 
 
 class DragonExtension(ComfyExtension):
@@ -42,15 +46,19 @@ class DragonExtension(ComfyExtension):
             DragonDragLoss,
             DragonLandmarksLoss,
             DragonResizeLoss,
+            DragonSimilarityLoss,
+            DragonContentLoss,
+            DragonContrastLoss,
+            DragonInpaintLoss,
             DragonPasteLoss,
             DragonAppearanceLoss,
             DragonCrossAttnPatch,
+            DragonDraft,
             DragonSampler,
+            DragonComposite,
             DragonGuider,
             DragonEulerSampler,
             DragonCanvas,
             DragonCanvasObject,
-            DragonDraft,
-            DragonComposite,
             DragonPreview,
         ]
