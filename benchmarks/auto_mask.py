@@ -94,7 +94,10 @@ def table(rows: Mapping[str, Mapping[str, Any]], least: float) -> str:
     groups = {"all": list(rows.values())}
     for split in ("unseen", "seen"):
         groups[split] = [row for name, row in rows.items() if f"-{split}-" in name]
-    lines = ["| scenes | disc | colour | Dragon | IoU ≥ 0.75 | taken for unsure | background taken for an object | seconds |", "|---" * 8 + "|"]
+    lines = [
+        "| scenes | disc | colour | Dragon | IoU ≥ 0.75 | taken for unsure | background taken for an object | seconds |",
+        "|---" * 8 + "|",
+    ]
     for name, group in groups.items():
         if not group:
             continue
@@ -117,7 +120,9 @@ def contact_sheet(cases: Sequence[Case], clicks: Sequence[Click], masks: Sequenc
         tile = Image.new("RGB", (4 * THUMB + 8, THUMB + 4), "white")
         source = Image.fromarray(to_bytes(case.source))
         pointed = source.copy()
-        ImageDraw.Draw(pointed).ellipse([click[0] - 5, click[1] - 5, click[0] + 5, click[1] + 5], fill=(0, 255, 0), outline="black", width=2)
+        ImageDraw.Draw(pointed).ellipse(
+            [click[0] - 5, click[1] - 5, click[0] + 5, click[1] + 5], fill=(0, 255, 0), outline="black", width=2
+        )
         shown = [pointed]
         for mask in (found["colour"], found["dragon"], case.mask):
             tint = Image.new("RGB", source.size, (255, 25, 150))
@@ -160,7 +165,14 @@ def main() -> None:
         rows[case.name], found = measure(case, host)
         masks.append(found)
         row = rows[case.name]
-        LOG.info("%s  IoU %.3f  confidence %.2f  beside %.2f  %.1f s", case.name, row["iou"]["dragon"], row["confidence"], row["beside"], row["seconds"])
+        LOG.info(
+            "%s  IoU %.3f  confidence %.2f  beside %.2f  %.1f s",
+            case.name,
+            row["iou"]["dragon"],
+            row["confidence"],
+            row["beside"],
+            row["seconds"],
+        )
         args.out.write_text(json.dumps({"about": host.about(), "min_confidence": least, "cases": rows}, indent=1), "utf-8")
         if number % 8 == 0 or number == len(cases):
             contact_sheet(cases[:number], [row["click"] for row in rows.values()], masks).save(args.out.with_suffix(".png"))

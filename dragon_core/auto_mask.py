@@ -59,9 +59,7 @@ class ObjectMask:
     confidence: float
 
 
-def object_mask(
-    features: Sequence[Tensor], clicks: Sequence[Point], picture: Tensor, threshold: float = 0.5
-) -> ObjectMask:
+def object_mask(features: Sequence[Tensor], clicks: Sequence[Point], picture: Tensor, threshold: float = 0.5) -> ObjectMask:
     """The object under the clicks.
 
     features: decoder features of the picture, each (C, h, w). picture: (H, W, 3) in [0, 1]. threshold: of the object's probability; lower
@@ -70,7 +68,9 @@ def object_mask(
     size = (picture.shape[0], picture.shape[1])
     for x, y in clicks:
         if not (0 <= x < size[1] and 0 <= y < size[0]):
-            raise DragonError(f"the point ({x:.0f}, {y:.0f}) lies outside of the picture, which is {size[1]}×{size[0]}: click on the object")
+            raise DragonError(
+                f"the point ({x:.0f}, {y:.0f}) lies outside of the picture, which is {size[1]}×{size[0]}: click on the object"
+            )
     if not clicks:
         raise DragonError("there is no point: click on the object")
     vectors = cell_vectors(features)
@@ -93,7 +93,9 @@ def cell_vectors(features: Sequence[Tensor]) -> Tensor:
     grid = (max(1, round(h / shrink)), max(1, round(w / shrink)))
     parts = []
     for feature in features:
-        resized = F.interpolate(feature[None].float(), size=grid, mode="bilinear", align_corners=False, antialias=feature.shape[-1] > grid[1])
+        resized = F.interpolate(
+            feature[None].float(), size=grid, mode="bilinear", align_corners=False, antialias=feature.shape[-1] > grid[1]
+        )
         parts.append(F.normalize(resized[0] - resized[0].mean((1, 2), keepdim=True), dim=0))
     return torch.cat(parts) / math.sqrt(len(parts))
 

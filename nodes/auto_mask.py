@@ -28,7 +28,7 @@ class DragonAutoMask(io.ComfyNode):
             node_id="DragonAutoMask",
             display_name="Dragon Auto Mask",
             category=CATEGORY,
-            description="Finds the object at a point of the picture by what the diffusion model itself sees there. No other model is needed.",
+            description="Finds the object at a point of the picture by what the diffusion model sees there. No other model is needed.",
             inputs=[
                 io.Model.Input("model", tooltip="The model that the picture was inverted with."),
                 TrajectoryLink.Input("trajectory", tooltip="The picture, from DragonInvert or DragonRecord."),

@@ -44,7 +44,8 @@ def decoder_features(model: comfy.model_patcher.ModelPatcher, trajectory: Trajec
     bridge.require_supported(model)
     if trajectory.model != bridge.fingerprint(model):
         raise DragonError(
-            f"the trajectory was made with another model ({trajectory.family}), this one is {bridge.family(model)}: use the model you inverted with"
+            f"the trajectory was made with another model ({trajectory.family}), this one is {bridge.family(model)}: use the model you "
+            "inverted with"
         )
     first, last = bridge.tap_blocks(model.model.diffusion_model, 2)
     seen: list[Tensor] = []

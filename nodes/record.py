@@ -36,7 +36,12 @@ class DragonRecord(io.ComfyNode):
                 ),
                 io.Int.Input("steps", default=20, min=1, max=1000, tooltip="Steps of the schedule; the edit uses the same."),
                 io.Float.Input(
-                    "cfg", default=4.0, min=0.0, max=100.0, step=0.1, tooltip="How closely to follow the prompt. Set DragonSampler's cfg to the same."
+                    "cfg",
+                    default=4.0,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="How closely to follow the prompt. Set DragonSampler's cfg to the same.",
                 ),
                 advanced(
                     io.Combo.Input(
