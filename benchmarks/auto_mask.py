@@ -1,7 +1,7 @@
 """Measure masks from one click: ``python3 -m dev run -- -m benchmarks.auto_mask --cases DIR --out auto_mask.json``.
 
 Any case folders do (of them ``source.png``, ``mask.png`` and the prompt are used). The click is a pixel of the object drawn from its
-inner half, by the case's name; a second one, on the background, asks whether the node knows that there is nothing. Beside Dragon's mask
+inner half, by the case's name; a second one, on the background, asks whether the node knows that there is nothing (in a room with two objects it may be the other one). Beside Dragon's mask
 stand the two that need no model: all pixels that hang together with the click and have its colour, and a disc.
 """
 
@@ -54,7 +54,8 @@ def click_beside(case: Case) -> Click:
 
 def disc(case: Case, click: Click) -> Mask:
     rows, columns = np.ogrid[: case.mask.shape[0], : case.mask.shape[1]]
-    return np.hypot(columns - click[0], rows - click[1]) <= DISC_SHARE * case.side
+    mask: Mask = np.hypot(columns - click[0], rows - click[1]) <= DISC_SHARE * case.side
+    return mask
 
 
 def same_colour(case: Case, click: Click) -> Mask:
@@ -64,7 +65,8 @@ def same_colour(case: Case, click: Click) -> Mask:
     alike = Image.fromarray(np.uint8(255 * (np.abs(case.source - colour).mean(-1) < COLOUR_TOLERANCE)))
     alike.putpixel(click, 255)
     ImageDraw.floodfill(alike, click, 128)
-    return np.asarray(alike) == 128
+    mask: Mask = np.asarray(alike) == 128
+    return mask
 
 
 def measure(case: Case, host: Host) -> tuple[dict[str, Any], dict[str, Mask]]:
@@ -95,7 +97,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], least: float) -> str:
     for split in ("unseen", "seen"):
         groups[split] = [row for name, row in rows.items() if f"-{split}-" in name]
     lines = [
-        "| scenes | disc | colour | Dragon | IoU ≥ 0.75 | taken for unsure | background taken for an object | seconds |",
+        "| scenes | disc | colour | Dragon | IoU ≥ 0.75 | taken for unsure | other place taken for an object | seconds |",
         "|---" * 8 + "|",
     ]
     for name, group in groups.items():
@@ -159,8 +161,9 @@ def main() -> None:
     host = Host(args.checkpoint)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)  # ComfyUI's chatter aside
     LOG.setLevel(logging.INFO)
-    least = float(host.defaults("DragonAutoMask")["min_confidence"])
-    rows, masks = {}, []
+    least = float(str(host.defaults("DragonAutoMask")["min_confidence"]))
+    rows: dict[str, dict[str, Any]] = {}
+    masks: list[dict[str, Mask]] = []
     for number, case in enumerate(cases, 1):
         rows[case.name], found = measure(case, host)
         masks.append(found)
