@@ -1,8 +1,9 @@
 """Measure masks from one click: ``python3 -m dev run -- -m benchmarks.auto_mask --cases DIR --out auto_mask.json``.
 
 Any case folders do (of them ``source.png``, ``mask.png`` and the prompt are used). The click is a pixel of the object drawn from its
-inner half, by the case's name; a second one, on the background, asks whether the node knows that there is nothing (in a room with two objects it may be the other one). Beside Dragon's mask
-stand the two that need no model: all pixels that hang together with the click and have its colour, and a disc.
+inner half, by the case's name; a second one, off the object, asks whether the node knows that there is nothing (in a room with two
+objects it may be the other one). Beside Dragon's mask stand the two that need no model: all pixels that hang together with the click
+and have its colour, and a disc.
 """
 
 from __future__ import annotations
