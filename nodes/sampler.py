@@ -13,12 +13,11 @@ from .guidance_inputs import (
     branch_inputs,
     draft_input,
     energy_input,
-    guidance_windows,
     stochastic_inputs,
-    stochastic_schedule,
     strength_inputs,
 )
 from .links import CATEGORY, Branch, Chain, ReadingsLink, named
+from .presets import WIDGETS, Settings, chosen, preset_input
 
 
 class DragonSampler(io.ComfyNode):
@@ -44,6 +43,7 @@ class DragonSampler(io.ComfyNode):
                 ),
                 *strength_inputs(),
                 *stochastic_inputs(),
+                preset_input(),
                 energy_input(),
                 draft_input(),
             ],
@@ -76,16 +76,29 @@ class DragonSampler(io.ComfyNode):
         sde_end: float,
         hold_background: float,
         hold_object_until: float,
+        preset: str = WIDGETS,
         energy: Chain = (),
         draft: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
         with named(cls):
-            windows = guidance_windows(guide_every_until, guide_until)
-            schedule = stochastic_schedule(travel_passes, travel_start, travel_end, sde_strength, sde_outside, sde_start, sde_end)
-            start = draft["samples"] if draft else None
-            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper", start)
-            callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
-            samples = bridge.run_sampling(
-                guider, positive, negative, cfg, bridge.DragonEuler(schedule, hold_background, hold_object_until), seed, callback
+            widgets = Settings(
+                scale_unit=scale_unit,
+                guide_every_until=guide_every_until,
+                guide_until=guide_until,
+                travel_passes=travel_passes,
+                travel_start=travel_start,
+                travel_end=travel_end,
+                sde_strength=sde_strength,
+                sde_outside=sde_outside,
+                sde_start=sde_start,
+                sde_end=sde_end,
+                hold_background=hold_background,
+                hold_object_until=hold_object_until,
             )
+            use = chosen(preset, widgets)
+            start = draft["samples"] if draft else None
+            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, use.windows, use.scale_unit == "paper", start)
+            euler = bridge.DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
+            callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
+            samples = bridge.run_sampling(guider, positive, negative, cfg, euler, seed, callback)
         return io.NodeOutput({"samples": samples}, guider.changed(), tuple(guider.readings))
