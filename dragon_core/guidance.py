@@ -17,6 +17,8 @@ from .features import Features
 SMALLEST_SLOPE = 1e-30
 #: The authors' κ for moving and resizing: η = energy_scale · 1000 · κ.
 PAPER_KAPPA = 0.08
+#: How many times larger than at the first guided step g may become.
+MOST_GROWTH = 10.0
 
 
 def masked_gradient(z: Tensor, energies: Energies, mask: Tensor, features: Features) -> Tensor:
@@ -51,7 +53,9 @@ class GuidanceScale:
 
     ``strength`` is relative: 1 means that at the first guided step g is as large as the noise prediction, root mean square over the
     edited region. η is fixed there and kept, so g fades as the energies are satisfied. That makes the same number mean the same
-    nudge for every model, resolution and mask. ``paper=True`` uses the authors' fixed η = strength · 1000 · κ instead.
+    nudge for every model, resolution and mask. Where there was next to nothing to calibrate on (a picture that is only to be held as it
+    is starts at the minimum), η is brought down as soon as g would grow beyond ``MOST_GROWTH`` times that.
+    ``paper=True`` uses the authors' fixed η = strength · 1000 · κ instead.
     """
 
     strength: float
@@ -68,6 +72,9 @@ class GuidanceScale:
             if bool((size == 0).any()):  # nothing to calibrate on yet
                 return gradient * eta
             self.eta = eta
+        else:
+            most = MOST_GROWTH * self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
+            self.eta = torch.minimum(self.eta, most)
         return gradient * self.eta
 
 

@@ -198,3 +198,20 @@ def test_no_gradient_gives_no_guidance_rather_than_nan() -> None:
     gradient[1] = 1
     g = GuidanceScale(1.0)(gradient, rand(2, 4, 5, 6, seed=22), region())
     assert torch.isfinite(g).all() and not g[0].any() and bool(g[1].any())
+
+
+def test_calibrated_on_next_to_nothing_it_comes_down_as_soon_as_there_is_something() -> None:
+    """Holding a picture as it is starts at the energy's minimum, where the gradient is rounding noise."""
+    scale = GuidanceScale(0.5)
+    gradient, eps = rand(1, 4, 5, 6, seed=31), rand(1, 4, 5, 6, seed=32)
+    scale(1e-9 * gradient, eps, region()[:1])
+    g = scale(gradient, eps, region()[:1])
+    assert size_in(g, region()[:1]) == pytest.approx([10 * 0.5 * size for size in size_in(eps, region()[:1])], rel=1e-5)
+    assert size_in(scale(0.1 * gradient, eps, region()[:1]), region()[:1]) == pytest.approx(
+        [0.1 * each for each in size_in(g, region()[:1])]
+    )
+
+
+def test_where_nothing_is_edited_all_of_the_picture_counts() -> None:
+    values = rand(2, 4, 5, 6, seed=33)
+    torch.testing.assert_close(rms(values, torch.zeros(1, 5, 6)), rms(values, torch.ones(1, 5, 6)))
