@@ -138,7 +138,7 @@ class Canvas:
 
     @property
     def help(self) -> str:
-        text: str = self.frontend.js(f"() => {self.editor}.help.textContent")
+        text: str = self.frontend.js(f"() => {self.editor}.panel.help.textContent")
         return text
 
     def do(self, script: str) -> Any:

@@ -224,8 +224,10 @@ def test_the_graphs_own_undo_takes_a_drawing_back(frontend: Any) -> None:
     text = canvas.queued()
     canvas.draw((100, 300), (200, 330))
     frontend.js("async () => { await app.extensionManager.workflow.activeWorkflow.changeTracker.undo() }")
-    frontend.page.wait_for_timeout(500)
+    frontend.page.wait_for_timeout(900)
     assert canvas.queued() == text
+    canvas.draw((100, 200), (200, 200))  # on what is shown now, which must be the node that is there now
+    assert len(canvas.drawing()["arrows"]) == 2
 
 
 HOSTILE = {
@@ -295,7 +297,7 @@ def test_a_picture_that_has_gone_is_pointed_out_and_the_drawing_kept(frontend: A
     text = canvas.queued()
     frontend.js("() => { app.graph.nodes.find(({ type }) => type === 'LoadImage').widgets[0].value = 'no_such.png' }")
     frontend.page.wait_for_function(f"() => !{canvas.editor}.layers")
-    frontend.page.wait_for_function(f"() => {canvas.editor}.help.textContent.includes('cannot be loaded')")
+    frontend.page.wait_for_function(f"() => {canvas.editor}.panel.help.textContent.includes('cannot be loaded')")
     assert canvas.queued() == text
 
 

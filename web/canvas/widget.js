@@ -45,6 +45,7 @@ function followPicture(node, editor, url) {
   const look = () => {
     editor.checkSharpness()
     if (!node.graph) return
+    takePlace(node, editor.root)
     const { linked, file } = linkedPicture(node, 'image')
     const wanted = file ?? (linked ? ran : null)
     const key = wanted ? viewPath(wanted) : linked ? 'linked' : 'none'
@@ -88,5 +89,16 @@ function followPicture(node, editor, url) {
     onRemoved?.call(this)
     clearInterval(timer)
     editor.destroy()
+    editor.root.setAttribute('data-removed', '')
   }
+}
+
+/**
+ * Nodes 2.0 mounts a widget's element once per node id. When a node takes the place of a removed one with its id, as after the
+ * graph's undo, the removed one's element would stay and the new one never show.
+ * @param {LGraphNode} node @param {HTMLElement} root
+ */
+function takePlace(node, root) {
+  if (root.isConnected) return
+  document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"] .dragon-canvas[data-removed]`)?.replaceWith(root)
 }
