@@ -159,7 +159,7 @@ def test_what_moves_is_seen_where_it_goes_and_its_place_is_filled(frontend: Any)
     canvas.draw((100, 70), (140, 70), (140, 150), (100, 150), (100, 70))  # round the magenta mark, which is off its middle
     canvas.tool("Move")
     before = canvas.find(MAGENTA[0])
-    canvas.draw((110, 80), (210, 80))
+    canvas.draw((125, 125), (225, 125))
     canvas.press("Escape")
     scale = canvas.do("editor.viewMatrix()[0]")
     colour = np.abs(canvas.pixels() - np.array(MAGENTA[0])).max(-1) < 40
