@@ -406,7 +406,9 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             return None
         wanted = self.branch.trajectory.latents.shape[1:]
         if draft.shape[1:] != wanted[1:] or draft.shape[0] not in (1, wanted[0]):
-            raise DragonError(f"the draft's latent is {tuple(draft.shape)}, the trajectory's {tuple(wanted)}: draft the picture you inverted")
+            raise DragonError(
+                f"the draft's latent is {tuple(draft.shape)}, the trajectory's {tuple(wanted)}: draft the picture you inverted"
+            )
         if not torch.isfinite(draft).all():
             raise DragonError("the draft's latent has values that are not numbers: check the VAE (try another precision)")
         with torch.inference_mode(False):

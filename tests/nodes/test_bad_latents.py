@@ -25,7 +25,7 @@ def custom(run: Any, mini: Any, scene: Any, move: Any) -> Callable[..., Any]:
 
     def call(**parts: Any) -> Any:
         given = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch}
-        (guider,) = run("DragonGuider", **given, energy=move(scene))
+        guider, *_ = run("DragonGuider", **given, energy=move(scene))
         defaults = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": run("DragonEulerSampler")[0]}
         result = run("SamplerCustomAdvanced", **{**defaults, "sigmas": scene.sigmas, "latent_image": scene.start, **parts})
         assert guider.run is None

@@ -80,6 +80,25 @@ def test_nothing_drawn_is_no_error(run: Any, image: torch.Tensor) -> None:
     assert points == "[]" and not mask.any() and (dx, dy) == (0, 0)
 
 
+def test_another_nodes_mask_is_object_1s_unless_it_is_painted(run: Any, image: torch.Tensor, drawing: str, masks: Any) -> None:
+    lent = masks[1]
+    placed = '{"version": 1, "size": [64, 48], "objects": [{"mask": null, "move": [0.25, 0.125]}]}'
+    for text, shift in (("", (0, 0)), (placed, (16, 6))):
+        _, mask, dx, dy, *_, link = run("DragonCanvas", image=image, drawing=text, mask=lent)
+        assert torch.equal(mask, lent) and (dx, dy) == shift
+        assert torch.equal(run("DragonCanvasObject", drawing=link, object=1)[0], lent)
+    assert torch.equal(run("DragonCanvas", image=image, drawing=drawing, mask=lent)[1], masks[0])
+    assert run("DragonCanvas", image=image, drawing="", mask=torch.zeros(1, 64, 64))[1].sum() == 0  # as LoadImage has it without alpha
+
+
+def test_another_nodes_mask_of_another_size_is_scaled(run: Any, image: torch.Tensor) -> None:
+    lent = torch.zeros(1, 480, 640)
+    lent[:, 80:240, 80:240] = 1
+    mask = run("DragonCanvas", image=image, drawing="", mask=lent)[1]
+    assert mask.shape == (1, 48, 64)
+    assert mask[0, 9:23, 9:23].all() and mask.sum() == pytest.approx(16 * 16, rel=0.1)
+
+
 @pytest.mark.parametrize("text", ["{", "[" * 99_999, '{"version": 9}', json.dumps([[0, 0]] * 100_001)])
 def test_a_corrupt_drawing_is_refused_by_name(run: Any, refused: Any, image: torch.Tensor, text: str) -> None:
     with refused("DragonCanvas"):

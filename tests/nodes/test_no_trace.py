@@ -123,7 +123,7 @@ def test_failed_edit(scene: Any, sample: Any, move: Any, patched: Any, evaluatio
 def test_failed_guider_runs_again(scene: Any, run: Any, move: Any, mini: Any, sample: Any) -> None:
     """A guider whose run failed holds no run, and its next run gives what a new one gives."""
     inputs = {"positive": scene.positive, "negative": scene.negative, "branch": scene.branch, "energy": move(scene), "cfg": 3.0}
-    (guider,) = run("DragonGuider", model=failing(mini.model, 5), guide_every_until=1.0, **inputs)
+    guider, *_ = run("DragonGuider", model=failing(mini.model, 5), guide_every_until=1.0, **inputs)
     custom = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": run("DragonEulerSampler")[0]}
     with pytest.raises(Sabotage):
         run("SamplerCustomAdvanced", **custom, sigmas=scene.sigmas, latent_image=scene.start)

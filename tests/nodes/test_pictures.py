@@ -45,7 +45,7 @@ def test_batch(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any, mas
 def test_one_source_many_starts(make_scene: Any, scene: Any, run: Any, mini: Any, move: Any) -> None:
     """In SamplerCustomAdvanced a batch of start latents may share one trajectory."""
     given = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch, "cfg": 3.0}
-    (guider,) = run("DragonGuider", **given, energy=move(scene), guide_every_until=0.5)
+    guider, *_ = run("DragonGuider", **given, energy=move(scene), guide_every_until=0.5)
     start = {"samples": scene.start["samples"].repeat(2, 1, 1, 1)}
     parts = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": run("DragonEulerSampler")[0]}
     result = run("SamplerCustomAdvanced", **parts, sigmas=scene.sigmas, latent_image=start)[0]["samples"]

@@ -18,7 +18,7 @@ def custom(run: Any, mini: Any) -> Callable[..., torch.Tensor]:
 
     def call(scene: Any, sampler: Any, sigmas: Any = None, latent: Any = None, **inputs: Any) -> torch.Tensor:
         given = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch, "cfg": 3.0}
-        (guider,) = run("DragonGuider", **{**given, **inputs})
+        guider, *_ = run("DragonGuider", **{**given, **inputs})
         parts = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": sampler}
         start = scene.start if latent is None else latent
         output = run("SamplerCustomAdvanced", **parts, sigmas=scene.sigmas if sigmas is None else sigmas, latent_image=start)
@@ -67,7 +67,7 @@ def test_schedule_in_two_parts(scene: Any, run: Any, move: Any, custom: Any) -> 
 def test_readings_tell_what_the_guidance_did(scene: Any, run: Any, mini: Any, move: Any) -> None:
     """One reading per guided step: energies are positive, and the guidance's size is that of energy_scale at the start."""
     given = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch}
-    (guider,) = run("DragonGuider", **given, energy=move(scene), cfg=3.0, **STRENGTH)
+    guider, *_ = run("DragonGuider", **given, energy=move(scene), cfg=3.0, **STRENGTH)
     parts = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": run("DragonEulerSampler")[0]}
     run("SamplerCustomAdvanced", **parts, sigmas=scene.sigmas, latent_image=scene.start)
     assert [reading.step for reading in guider.readings] == [0, 1, 2]

@@ -201,7 +201,7 @@ def test_one_reference_serves_a_batch(make_scene: Any, other: Any, paste: Any, r
 
 def test_run_state_is_gone_after_an_interrupt(scene: Any, branch: Any, paste: Any, run: Any, mini: Any) -> None:
     inputs = {"positive": scene.positive, "negative": scene.negative, "branch": branch, "energy": paste(), "cfg": 1.0}
-    (guider,) = run("DragonGuider", model=mini.model, guide_every_until=1.0, **inputs)
+    guider, *_ = run("DragonGuider", model=mini.model, guide_every_until=1.0, **inputs)
     custom = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": run("DragonEulerSampler")[0]}
 
     def hook(value: int, *_: Any, **__: Any) -> None:

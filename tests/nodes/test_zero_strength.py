@@ -39,7 +39,7 @@ def test_weights_of_zero_are_stock_euler(scene: Any, sample: Any, move: Any, eul
 
 def test_sampler_agnostic_form_is_stock_euler(scene: Any, run: Any, mini: Any, euler: Any) -> None:
     """DragonGuider without an energy is an ordinary CFG guider, whatever the sampler."""
-    (guider,) = run("DragonGuider", model=mini.model, positive=scene.positive, negative=scene.negative, branch=scene.branch, cfg=3.0)
+    guider, *_ = run("DragonGuider", model=mini.model, positive=scene.positive, negative=scene.negative, branch=scene.branch, cfg=3.0)
     for (sampler,) in (run("DragonEulerSampler"), run("KSamplerSelect", sampler_name="euler")):
         noise = run("DisableNoise")[0]
         output = run("SamplerCustomAdvanced", noise=noise, guider=guider, sampler=sampler, sigmas=scene.sigmas, latent_image=scene.start)

@@ -223,11 +223,11 @@ def edited(loaded: Loaded, run: Execute, pack: Pack, measured: Any) -> Edited:
     with measured(f"{loaded.case}: stock euler, 2 steps at cfg {cfg:g}"):
         stock, _ = run("SamplerCustom", add_noise=False, noise_seed=0, **plain)
     (energy,) = run("DragonMoveLoss", mask=mask, dx=side // 4, dy=0, start_latent="off")
-    (unguided,) = run("DragonSampler", model=model, branch=branch, energy=energy, energy_scale=0.0, cfg=cfg, **wanted)
+    unguided, *_ = run("DragonSampler", model=model, branch=branch, energy=energy, energy_scale=0.0, cfg=cfg, **wanted)
     watching, seen = _watching(model)
     (shared,) = run("DragonCrossAttnPatch", model=watching, branch=branch, start=0.0, end=1.0)
     guided_by = {"branch": branch, "energy": energy, "energy_scale": 0.5, "guide_every_until": 1.0, "guide_until": 1.0, "cfg": cfg}
-    (guider,) = run("DragonGuider", model=shared, **guided_by, **wanted)
+    guider, *_ = run("DragonGuider", model=shared, **guided_by, **wanted)
     (sampler,) = run("DragonEulerSampler")
     (noise,) = run("DisableNoise")
     with measured(f"{loaded.case}: edit, 2 guided steps at cfg {cfg:g}"):
