@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ from .points import MAX_PAIRS, Pair, parse_points, read_json, shortened
 
 VERSION = 1
 MAX_OBJECTS = 16
-#: Cells of a mask's longer side. The editor uses 512, two pixels of a 1024 picture.
-MAX_GRID = 1024
+#: Cells of a mask's longer side: at most, and as masks are made, two pixels of a 1024 picture each.
+MAX_GRID, USUAL_GRID = 1024, 512
 #: Characters; the largest drawings that the editor makes have some ten thousand.
 MAX_TEXT = 2_000_000
 #: How far outside the picture a point may lie, in widths and heights of it.
@@ -89,6 +89,11 @@ class Drawing:
             raise DragonError(f"object {number} is not on the canvas, which has {len(self.objects)}; draw it, or choose another number")
         return self.objects[number - 1]
 
+    def with_lent_mask(self, mask: Bits) -> Drawing:
+        """Object 1 with a mask that comes from elsewhere, unless it has been painted."""
+        first, others = self.object(1), self.objects[1:]
+        return self if first.mask is not None else replace(self, objects=(replace(first, mask=mask if mask.any() else None), *others))
+
     def warnings(self, size: tuple[int, int]) -> tuple[str, ...]:
         """What its maker should know before it is used on a picture of ``size`` (height, width)."""
         found = []
@@ -130,6 +135,12 @@ def read_drawing(value: Any, picture: tuple[int, int]) -> Drawing:  # noqa: ANN4
         tuple(_arrow(item, number) for number, item in enumerate(_list(content, "arrows", MAX_PAIRS), 1)),
         tuple(_object(item, number) for number, item in enumerate(_list(content, "objects", MAX_OBJECTS), 1)),
     )
+
+
+def grid_for(picture: tuple[int, int]) -> tuple[int, int]:
+    """(rows, columns) of a mask for a picture of (height, width)."""
+    share = min(1.0, USUAL_GRID / max(picture))
+    return max(1, round(picture[0] * share)), max(1, round(picture[1] * share))
 
 
 def encode_runs(mask: Bits) -> str:

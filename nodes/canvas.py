@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import torch
 from comfy_api.latest import io, ui
 
-from ..dragon_core.drawing import read_drawing
+from ..dragon_core.drawing import encode_runs, read_drawing
 from ..dragon_core.errors import DragonError
 from ..dragon_core.points import format_points
-from .canvas_drawing import CanvasLink, DrawnOn, object_outputs, object_values, preview, to_pil, to_tensor
+from .canvas_drawing import CanvasLink, DrawnOn, as_cells, object_outputs, object_values, preview, to_pil, to_tensor
 from .links import CATEGORY, named
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ class DragonCanvas(io.ComfyNode):
                     tooltip="What is drawn, as JSON with coordinates relative to the picture.",
                     extra_dict={"default": "", "socketless": True},
                 ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Object 1's mask from another node (Dragon Auto Mask, SAM), where none is painted. On the canvas after a run.",
+                ),
             ],
             outputs=[
                 io.String.Output(display_name="points", tooltip="The arrows as [[[x, y], [x, y]], …] in pixels, handle and target."),
@@ -52,12 +58,14 @@ class DragonCanvas(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, image: torch.Tensor, drawing: Any = "") -> io.NodeOutput:
+    def execute(cls, image: torch.Tensor, drawing: Any = "", mask: torch.Tensor | None = None) -> io.NodeOutput:
         with named(cls):
             if image.ndim != 4 or 0 in image.shape:
                 raise DragonError(f"the image must have shape (pictures, height, width, colours), got {tuple(image.shape)}")
             size = (image.shape[1], image.shape[2])
             drawn = DrawnOn(read_drawing(drawing, size), size)
+            lent = None if mask is None else as_cells(mask)
+            drawn = drawn if lent is None else replace(drawn, drawing=drawn.drawing.with_lent_mask(lent))
         warnings = drawn.drawing.warnings(size)
         for warning in warnings:
             log.warning("DragonCanvas: %s", warning)
@@ -70,5 +78,9 @@ class DragonCanvas(io.ComfyNode):
             to_tensor(preview(picture, drawn)),
             drawn,
             # Keys of our own: under "images" the frontend would put the picture below the widget once more.
-            ui={"dragon_picture": shown, "dragon_warnings": list(warnings)},
+            ui={
+                "dragon_picture": shown,
+                "dragon_warnings": list(warnings),
+                "dragon_mask": [] if lent is None else [{"size": [lent.shape[1], lent.shape[0]], "runs": encode_runs(lent)}],
+            },
         )

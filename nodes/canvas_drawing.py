@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from comfy_api.latest import io
 from PIL import Image
 
-from ..dragon_core.drawing import Drawing, DrawnObject
+from ..dragon_core.drawing import Bits, Drawing, DrawnObject, grid_for
+from ..dragon_core.errors import DragonError
 from ..dragon_core.transforms import AffineWarp, warp
 from .annotation import PALETTE, Arrow, Outline, annotated
 
@@ -40,6 +42,18 @@ def object_outputs() -> list[io.Output]:
 def object_values(thing: DrawnObject, size: tuple[int, int]) -> tuple[torch.Tensor, int, int, float, float, float]:
     """mask (1, H, W), dx, dy, scale_x, scale_y, rotation."""
     return (thing.region(size), *thing.shift(size), *thing.scale, thing.rotation)
+
+
+def as_cells(mask: torch.Tensor) -> Bits:
+    """A MASK (M, H, W) or (H, W) on the canvas's grid: its first one, cut at the middle."""
+    mask = mask if mask.ndim == 3 else mask.unsqueeze(0)
+    if mask.ndim != 3 or 0 in mask.shape:
+        raise DragonError(f"the mask must have shape (masks, height, width), got {tuple(mask.shape)}")
+    size = grid_for((mask.shape[-2], mask.shape[-1]))
+    cells = torch.nan_to_num(mask[:1].float()).unsqueeze(1)
+    cells = cells if cells.shape[-2:] == size else F.interpolate(cells, size=size, mode="area")
+    bits: Bits = (cells[0, 0] > 0.5).cpu().numpy()
+    return bits
 
 
 def to_pil(picture: torch.Tensor) -> Image.Image:

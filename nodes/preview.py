@@ -62,7 +62,7 @@ def _row(
         after = after.resize(before.size, Image.Resampling.LANCZOS)
     outlines, arrows = marks(drawing) if drawing is not None else ([], [])
     for index, edit in enumerate(energy):
-        regions = edit.regions(edit.image_size)
+        regions = edit.regions(edit.image_size or (before.height, before.width))
         pair = [part[min(row, part.shape[0] - 1)].float().cpu().numpy() for part in (regions.source, regions.target)]
         colour = PALETTE[index % len(PALETTE)]
         if drawing is None:

@@ -23,6 +23,21 @@ export const NOTHING = { size: null, arrows: [], objects: [] }
 /** @param {Mask | null} [mask] @returns {Thing} */
 export const newThing = (mask = null) => ({ mask, move: [0, 0], scale: [1, 1], rotation: 0 })
 
+/** Masks that another node has lent: they are shown and moved like painted ones, but come anew with each run. */
+const lent = /** @type {WeakSet<Mask>} */ (new WeakSet())
+
+/**
+ * The drawing with another node's mask (or none any more) as object 1's, unless that one is painted.
+ * @param {Drawing} drawing @param {Mask | null} mask @returns {Drawing}
+ */
+export function withLentMask(drawing, mask) {
+  const first = drawing.objects[0] ?? newThing()
+  if (first.mask && !lent.has(first.mask)) return drawing
+  if (!mask && !first.mask) return drawing
+  if (mask) lent.add(mask)
+  return { ...drawing, objects: [{ ...first, mask }, ...drawing.objects.slice(1)] }
+}
+
 /** @param {Thing} thing */
 export const isPlaced = ({ move, scale, rotation }) =>
   move[0] !== 0 || move[1] !== 0 || scale[0] !== 1 || scale[1] !== 1 || rotation % 360 !== 0
@@ -33,15 +48,20 @@ export class UnreadableDrawing extends Error {}
 /** @param {number} value */
 const rounded = (value) => Math.round(value * 1e6) / 1e6
 
+/** @param {Mask | null} mask */
+const isPainted = (mask) => mask !== null && !lent.has(mask) && !isEmpty(mask)
+
 /** JSON, or an empty text where nothing is drawn. @param {Drawing} drawing @returns {string} */
-export function serialise({ size, arrows, objects }) {
+export function serialise({ size, arrows, objects: all }) {
+  const last = all.findLastIndex((thing) => isPainted(thing.mask) || isPlaced(thing))
+  const objects = all.slice(0, last + 1)
   if (!arrows.length && !objects.length) return ''
   return JSON.stringify({
     version: VERSION,
     size,
     arrows: arrows.map((arrow) => arrow.map(rounded)),
     objects: objects.map(({ mask, move, scale, rotation }) => ({
-      mask: mask && !isEmpty(mask) ? { size: [mask.width, mask.height], runs: encodeRuns(mask) } : null,
+      mask: mask && isPainted(mask) ? { size: [mask.width, mask.height], runs: encodeRuns(mask) } : null,
       move: move.map(rounded),
       scale: scale.map(rounded),
       rotation: rounded(rotation)

@@ -3,7 +3,7 @@
  * are on its own elements, and nothing is kept that is not in the text but the view and the undo history.
  */
 
-import { MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise } from './drawing.js'
+import { MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise, withLentMask } from './drawing.js'
 import { apply, clamp, distance, inverse } from './geometry.js'
 import { begin, cursorAt, shiftedArrow, shiftedThing } from './gestures.js'
 import { Layers } from './layers.js'
@@ -134,6 +134,13 @@ export class Editor {
     this.refresh()
   }
 
+  /** Another node's mask for object 1, as the last run had it; not part of the value. @param {import('./mask.js').Mask | null} mask */
+  lendMask(mask) {
+    if (this.unread !== undefined || this.gesture) return
+    this.drawing = this.committed = withLentMask(this.committed, mask)
+    this.refresh()
+  }
+
   /** Says why there is no picture, or what is the matter with it. @param {string} text */
   setNotice(text) {
     this.notice = text
@@ -160,7 +167,8 @@ export class Editor {
   /** Makes what is shown part of the history. */
   commit() {
     const drawing = { ...this.drawing, size: /** @type {Place} */ ([...this.size]) }
-    const changed = serialise(drawing) !== serialise({ ...this.committed, size: drawing.size })
+    const before = { ...this.committed, size: drawing.size }
+    const changed = drawing.objects.length !== before.objects.length || serialise(drawing) !== serialise(before)
     if (changed) {
       this.past.push(this.committed)
       if (this.past.length > UNDO_STEPS) this.past.shift()

@@ -1,6 +1,7 @@
 /** The editor as a widget of a node: value, picture, size, and the graph's undo. */
 
 import { Editor } from './editor.js'
+import { decodeRuns } from './mask.js'
 import { linkedPicture, loaded, ranPicture, viewPath } from './picture.js'
 
 /** @typedef {import('../comfyui').LGraphNode} LGraphNode */
@@ -78,6 +79,7 @@ function followPicture(node, editor, url) {
     onExecuted?.call(this, output)
     ran = ranPicture(output?.dragon_picture?.[0]) ?? ran
     editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
+    editor.lendMask(decodeRuns(output?.dragon_mask?.[0]))
     editor.refresh()
     look()
   }
