@@ -1,6 +1,7 @@
 """The edit's quality on eight held-out moves, against the true answers: a regression in the method or the weights shows here.
 
-Measured at the weights of 28,000 pictures with the nodes' defaults; the thresholds leave room for another processor's rounding.
+Measured with the shipped weights and the nodes' defaults, wired as the templates are; the thresholds leave room for another
+processor's rounding.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, lis
     command = [str(ready.python), "-P", "-m", "benchmarks.ground_truth", "--cases", str(CASES), "--out", str(out)]
     path = os.pathsep.join([str(ready.comfyui.root), str(REPOSITORY)])
     subprocess.run(
-        [*command, "--method", "no_edit", "ceiling", "start_latent_only", "dragon"], check=True, env={**os.environ, "PYTHONPATH": path}
+        [*command, "--method", "no_edit", "ceiling", "copy_paste", "start_latent_only", "dragon"], check=True, env={**os.environ, "PYTHONPATH": path}
     )
     cases = json.loads(Path(out).read_text())["cases"].values()
     methods = next(iter(cases))
@@ -39,18 +40,20 @@ def median(results: dict[str, dict[str, list[float]]], method: str, measure: str
 
 
 def test_the_object_arrives(results: dict[str, dict[str, list[float]]]) -> None:
-    assert median(results, "dragon", "object_iou") > 0.8 * median(results, "ceiling", "object_iou")
+    assert median(results, "dragon", "object_iou") > 0.85 * median(results, "ceiling", "object_iou")
     assert median(results, "dragon", "object_iou") > median(results, "start_latent_only", "object_iou")
 
 
 def test_its_old_place_is_mended(results: dict[str, dict[str, list[float]]]) -> None:
-    assert median(results, "dragon", "ghost") < 0.25
+    assert median(results, "dragon", "ghost") < 0.15
+    assert median(results, "dragon", "ghost") < median(results, "copy_paste", "ghost")
     assert median(results, "dragon", "ghost") < median(results, "start_latent_only", "ghost")
 
 
 def test_the_rest_is_untouched(results: dict[str, dict[str, list[float]]]) -> None:
-    assert median(results, "dragon", "background_psnr") > median(results, "ceiling", "background_psnr") - 1.0
+    """Pixels outside of the edit are the source's own, up to the soft edge: well above what the VAE leaves."""
+    assert median(results, "dragon", "background_psnr") > median(results, "ceiling", "background_psnr") + 5.0
 
 
 def test_most_edits_succeed(results: dict[str, dict[str, list[float]]]) -> None:
-    assert sum(results["dragon"]["success"]) >= 5
+    assert sum(results["dragon"]["success"]) >= 7
