@@ -7,7 +7,7 @@
     slow    what is too long for every change
     lint    ruff, mypy, and for web/ TypeScript and ESLint where there is npm
 
-Without a tier: all but slow. `all` adds it. What follows the tiers goes to pytest.
+Without a tier: all but slow, and of browser a short version. `all` is all of everything. What follows the tiers goes to pytest.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def run(arguments: list[str]) -> int:
     folders = [f"tests/{tier}" for tier in tiers if (REPOSITORY / "tests" / tier).is_dir()]
     if not folders:
         raise DevError(f"There are no tests of this tier yet: {', '.join(f'tests/{tier}' for tier in tiers)}.")
-    status = _call("-P", "-m", "pytest", *folders, *rest)
+    short = [] if arguments[:1] and arguments[0] in {*TIERS, "lint", "all"} else ["-m", "not full"]
+    status = _call("-P", "-m", "pytest", *folders, *short, *rest)
     if failed:
         LOG.error("The linters found something: see above.")
     return status or int(failed)
