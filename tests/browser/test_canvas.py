@@ -376,9 +376,18 @@ def test_a_finger_draws_and_two_fingers_zoom(frontend: Any) -> None:
 
 
 def test_a_frame_of_the_live_preview_takes_less_than_50_ms(frontend: Any, record_property: Any) -> None:
-    """A 1024×1024 picture on a 1024×1024 stage; each frame is read back, so that it has been drawn indeed."""
+    """A 1024×1024 picture on a stage as large; each frame is read back, so that it has been drawn indeed. What counts is the
+    time of the page's own thread: other work of the machine is in what a clock on the wall shows.
+    """
     canvas = frontend.canvas("large.png")
-    times = canvas.do(
+    devtools = frontend.page.context.new_cdp_session(frontend.page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def thread_ms() -> float:
+        metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
+        return 1000 * float(metrics["TaskDuration"])
+
+    size = canvas.do(
         """(() => {
             editor.stage.style.cssText = 'position: fixed; left: 0; top: 0; width: 1044px; height: 1044px; z-index: 999'
             editor.setTool('move')
@@ -387,24 +396,28 @@ def test_a_frame_of_the_live_preview_takes_less_than_50_ms(frontend: Any, record
                 stroke(mask, [150, 250], [250, 250], 90, 1)
                 editor.edit((drawing) => ({ ...drawing, objects: [{ mask, move: [0, 0], scale: [1, 1], rotation: 0 }] }))
                 const context = editor.canvas.getContext('2d')
-                const times = []
-                for (let i = 0; i < 40; i++) {
-                    const start = performance.now()
-                    editor.show({ ...editor.drawing, objects: [{ mask, move: [0.3 * i / 40, 0.1], scale: [1.1, 1.1], rotation: i }] })
-                    editor.draw()
-                    context.getImageData(0, 0, 1, 1)
-                    times.push(performance.now() - start)
+                window.frames = (first, last) => {
+                    const times = []
+                    for (let i = first; i < last; i++) {
+                        const start = performance.now()
+                        editor.show({ ...editor.drawing, objects: [{ mask, move: [0.3 * i / 40, 0.1], scale: [1.1, 1.1], rotation: i }] })
+                        editor.draw()
+                        context.getImageData(0, 0, 1, 1)
+                        times.push(performance.now() - start)
+                    }
+                    return times
                 }
-                const size = [editor.canvas.width, editor.canvas.height]
-                editor.stage.style.cssText = ''
-                return { times, size }
+                window.frames(0, 1)
+                return [editor.canvas.width, editor.canvas.height]
             })
         })()"""
     )
-    assert times["size"] == [1044, 1044] or min(times["size"]) >= 1024
-    frames = np.sort(times["times"][1:])
-    tenth, middle, first = float(frames[len(frames) // 10]), float(np.median(frames)), times["times"][0]
-    record_property("frame_ms", middle)
-    print(f"live preview, {frontend.renderer}: first {first:.0f} ms, then median {middle:.1f} ms, fastest tenth {tenth:.1f} ms")  # noqa: T201 - wanted
-    # What a frame costs when nothing comes between: other work of the machine is in the median.
-    assert tenth < 50
+    count = 40
+    before = thread_ms()
+    clock = float(np.median(frontend.js(f"() => window.frames(1, {1 + count})")))
+    own = (thread_ms() - before) / count
+    canvas.do("(editor.stage.style.cssText = '')")
+    record_property("frame_ms", own)
+    print(f"live preview, {frontend.renderer}: {own:.1f} ms a frame, {clock:.1f} ms on the clock (median)")  # noqa: T201 - wanted
+    assert min(size) >= 1024
+    assert own < 50
