@@ -18,8 +18,8 @@ from ..energies.edit import edit_energy
 from ..energies.inpaint import inpaint_energy
 from ..errors import DragonError
 from ..features import Views
-from ..fill import push_pull
-from ..regions import Regions, moved_regions, on_grid, surroundings
+from ..fill import continued
+from ..regions import Regions, grown, moved_regions, on_grid, surroundings
 from ..transforms import Placement, unrepeated, warp
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 COVERED = 0.4
 #: Mask values up to this are the grey of a blur or a JPEG, not the object's.
 FAINT = 0.1
+#: How far beyond its mask an object shows: in cells of a latent, and in pixels of a picture.
+CELL_RIM, PIXEL_RIM = 1, 3
 #: How far "swap" looks along the shift for noise that was not the object's.
 MAX_HOPS = 8
 
@@ -168,9 +170,13 @@ def touched(mask: Tensor, latent: Tensor) -> Tensor:
 
 
 def filled(clean: Tensor, mask: Tensor) -> Tensor:
-    """A clean latent (B, C, h, w) in which every cell that a mask (M, H, W) touches is continued from its surroundings."""
-    hole = touched(mask, clean)
-    return torch.where(hole, push_pull(clean, ~hole), clean)
+    """A clean latent (B, C, h, w) in which what surrounds a mask (M, H, W) goes on through every cell that the mask touches.
+
+    So do the cells next to those: an encoder sees that far, and in a picture of pixels an object's edge is soft.
+    """
+    rim = PIXEL_RIM if clean.shape[-2:] == mask.shape[-2:] else CELL_RIM
+    hole = grown(touched(mask, clean).squeeze(1).to(clean), rim).unsqueeze(1) > 0
+    return continued(clean, ~hole)
 
 
 def check_mask(mask: Tensor) -> None:

@@ -14,7 +14,6 @@ from dragon_core import composition
 from dragon_core.composition import Energies, Layout
 from dragon_core.errors import DragonError
 from dragon_core.features import Features, Views
-from dragon_core.fill import push_pull
 from dragon_core.tasks.edit import Edit
 from dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from dragon_core.transforms import AffineWarp
@@ -24,8 +23,8 @@ SIZE, GRID, CELL = (24, 40), (6, 10), 4
 Cells = set[tuple[int, int]]
 
 
-def block_mask(rows: range, columns: range, cell: int = CELL) -> Tensor:
-    mask = torch.zeros(1, *SIZE)
+def block_mask(rows: range, columns: range, cell: int = CELL, size: tuple[int, int] = SIZE) -> Tensor:
+    mask = torch.zeros(1, *size)
     mask[0, rows.start * cell : rows.stop * cell, columns.start * cell : columns.stop * cell] = 1
     return mask
 
@@ -197,23 +196,51 @@ def test_start_latent_of_no_edits_is_the_latent() -> None:
     assert torch.equal(start_latent([], latent, noise), latent)
 
 
+#: With room round the objects for what they stand before: 96 × 128 pixels, a latent of 12 × 16 cells.
+WIDE, WIDE_LATENT = (96, 128), (12, 16)
+
+
+def wide_move(cells: Cells, by: tuple[int, int], how: StartLatent) -> Move:
+    """A block of cells of the wide latent goes ``by`` (down, right) cells."""
+    rows, columns = ({cell[axis] for cell in cells} for axis in (0, 1))
+    mask = block_mask(range(min(rows), max(rows) + 1), range(min(columns), max(columns) + 1), 8, WIDE)
+    return Move(mask, AffineWarp(WIDE, shift=(8 * by[1], 8 * by[0])), start=how)
+
+
+def coloured(cells: Cells) -> Cells:
+    """The cells of the wide latent that an object fills, and those beside them, which an encoder has coloured with it."""
+    near = {(i + di, j + dj) for i, j in cells for di in (-1, 0, 1) for dj in (-1, 0, 1)}
+    return {(i, j) for i, j in near if 0 <= i < WIDE_LATENT[0] and 0 <= j < WIDE_LATENT[1]}
+
+
+def before_stripes(objects: Sequence[Cells], levels: int, seed: int) -> tuple[Tensor, Tensor]:
+    """A path (levels, B, 2, 12, 16) whose clean end shows upright stripes (B, 2, 12, 16), and what each picture's objects colour."""
+    path = rand(levels, len(objects), 2, *WIDE_LATENT, seed=seed)
+    stripes = rand(len(objects), 2, 1, WIDE_LATENT[1], seed=seed + 50).expand(path.shape[1:])
+    for b, own in enumerate(objects):
+        for i, j in {(i, j) for i in range(WIDE_LATENT[0]) for j in range(WIDE_LATENT[1])} - coloured(own):
+            path[-1, b, :, i, j] = stripes[b, :, i, j]
+    return path, stripes
+
+
 def test_edited_path_moves_every_level() -> None:
-    """By whole cells: the object's cells of each level lie at the target; its old place is filled from around, under fresh noise
-    of the level's strength; all else is the trajectory.
+    """By whole cells: the object's cells of each level lie at the target; its old place is what it stood before, under fresh noise of
+    the level's strength; so is what it coloured beside, under the trajectory's own noise; all else is the trajectory.
     """
-    moves = [Move(block_mask(range(1, 2), range(1, 2), 8), AffineWarp(SIZE, shift=(16, 8)), start="noise")]
-    sigmas = torch.tensor([5.0, 2.0, 0.5, 0.0], dtype=torch.float64)
-    path, noise = rand(4, 2, 3, 3, 5, seed=13), rand(2, 3, 3, 5, seed=14)
-    got = composition.edited_path(moves, path, sigmas, noise)
+    path, stripes = before_stripes([{(5, 6)}] * 3, 4, seed=13)
+    sigmas, noise = torch.tensor([5.0, 2.0, 0.5, 0.0], dtype=torch.float64), rand(*path.shape[1:], seed=14)
+    got = composition.edited_path([wide_move({(5, 6)}, (2, 4), "noise")], path, sigmas, noise)
     assert got.shape == path.shape
-    known = torch.ones(1, 1, 3, 5, dtype=torch.float64)
-    known[..., 1, 1] = 0
-    filled = push_pull(path[-1], known)[:, :, 1, 1]
     for k, sigma in enumerate(sigmas.tolist()):
         expected = path[k].clone()
-        expected[:, :, 2, 3] = path[k][:, :, 1, 1]
-        expected[:, :, 1, 1] = filled + sigma * noise[:, :, 1, 1]
+        for i, j in coloured({(5, 6)}):
+            expected[:, :, i, j] = stripes[:, :, i, j] + path[k][:, :, i, j] - path[-1][:, :, i, j]
+        expected[:, :, 7, 10] = path[k][:, :, 5, 6]
+        expected[:, :, 5, 6] = stripes[:, :, 5, 6] + sigma * noise[:, :, 5, 6]
         torch.testing.assert_close(got[k], expected)
+        still = torch.ones(WIDE_LATENT, dtype=torch.bool)
+        still[4:7, 5:8] = still[7, 10] = False
+        assert torch.equal(got[k][:, :, still], path[k][:, :, still])
 
 
 def test_edited_path_between_cells_keeps_the_spread_of_the_noise() -> None:
@@ -242,12 +269,15 @@ def test_edited_path_of_an_edit_that_leaves_the_start_alone_is_the_trajectory() 
 @pytest.mark.parametrize("how", ["noise", "swap"])
 def test_edited_path_of_two_that_change_places_has_both_at_every_level(how: StartLatent) -> None:
     """What the second one clears is not what the first has just put there: clean part and noise, from the first level to the last."""
-    left, right = block_mask(range(1, 2), range(1), 8), block_mask(range(1, 2), range(3, 4), 8)
-    moves = [Move(left, AffineWarp(SIZE, shift=(24, 0)), start=how), Move(right, AffineWarp(SIZE, shift=(-24, 0)), start=how)]
+    left, right = {(5, 3)}, {(5, 11)}
+    moves = [wide_move(left, (0, 8), how), wide_move(right, (0, -8), how)]
     sigmas = torch.tensor([5.0, 2.0, 0.0], dtype=torch.float64)
-    path, noise = rand(3, 1, 2, 3, 5, seed=20), rand(1, 2, 3, 5, seed=21)
+    path, stripes = before_stripes([left | right], 3, seed=20)
+    noise = rand(*path.shape[1:], seed=21)
     expected = path.clone()
-    expected[..., 1, 0], expected[..., 1, 3] = path[..., 1, 3], path[..., 1, 0]
+    for i, j in coloured(left | right):
+        expected[..., i, j] = stripes[..., i, j] + path[..., i, j] - path[-1, ..., i, j]
+    expected[..., 5, 3], expected[..., 5, 11] = path[..., 5, 11], path[..., 5, 3]
     torch.testing.assert_close(composition.edited_path(moves, path, sigmas, noise), expected)
     torch.testing.assert_close(composition.edited_path(moves[::-1], path, sigmas, noise), expected)
 
@@ -255,21 +285,29 @@ def test_edited_path_of_two_that_change_places_has_both_at_every_level(how: Star
 @pytest.mark.parametrize("how", ["noise", "swap"])
 def test_edited_path_of_two_in_a_row_has_both_at_every_level(how: StartLatent) -> None:
     """The first goes where the second was, and the second on: only the first one's old place is filled, whatever was in it."""
-    first, second = block_mask(range(1, 2), range(1), 8), block_mask(range(1, 2), range(2, 3), 8)
-    moves = [Move(mask, AffineWarp(SIZE, shift=(16, 0)), start=how) for mask in (first, second)]
+    first, second = {(5, 3)}, {(5, 8)}
+    moves = [wide_move(cells, (0, 5), how) for cells in (first, second)]
     sigmas = torch.tensor([3.0, 0.0], dtype=torch.float64)
-    path, noise = rand(2, 1, 2, 3, 5, seed=22), rand(1, 2, 3, 5, seed=23)
+    path, stripes = before_stripes([first | second], 2, seed=22)
+    noise = rand(*path.shape[1:], seed=23)
     for chain in (moves, moves[::-1]):
         got = composition.edited_path(chain, path, sigmas, noise)
-        torch.testing.assert_close(got[..., 1, 2], path[..., 1, 0])
-        torch.testing.assert_close(got[..., 1, 4], path[..., 1, 2])
-        still = [(i, j) for i in range(3) for j in range(5) if (i, j) not in ((1, 0), (1, 2), (1, 4))]
-        for i, j in still:
-            torch.testing.assert_close(got[..., i, j], path[..., i, j])
+        torch.testing.assert_close(got[..., 5, 8], path[..., 5, 3])
+        torch.testing.assert_close(got[..., 5, 13], path[..., 5, 8])
+        torch.testing.assert_close(got[-1][..., 5, 3], stripes[..., 5, 3])
+        if how == "noise":
+            torch.testing.assert_close(got[0][..., 5, 3], stripes[..., 5, 3] + 3 * noise[..., 5, 3])
+        beside = coloured(first | second) - first - second
+        for i, j in beside:
+            torch.testing.assert_close(got[..., i, j], stripes[..., i, j] + path[..., i, j] - path[-1, ..., i, j])
+        still = torch.ones(WIDE_LATENT, dtype=torch.bool)
+        for i, j in beside | {(5, 3), (5, 8), (5, 13)}:
+            still[i, j] = False
+        assert torch.equal(got[..., still], path[..., still])
     other = path.clone()
-    other[..., 1, 0] += 50
+    other[..., 5, 3] += 50
     changed = composition.edited_path(moves, other, sigmas, noise)
-    torch.testing.assert_close(changed[-1][..., 1, 0], composition.edited_path(moves, path, sigmas, noise)[-1][..., 1, 0])
+    torch.testing.assert_close(changed[-1][..., 5, 3], composition.edited_path(moves, path, sigmas, noise)[-1][..., 5, 3])
 
 
 @pytest.mark.parametrize("how", get_args(StartLatent))
@@ -289,26 +327,29 @@ def test_edited_path_of_an_enlarged_and_turned_object_is_whole_at_the_frame(how:
 @pytest.mark.parametrize("how", get_args(StartLatent))
 def test_edited_path_by_loops(how: StartLatent) -> None:
     """A shift by whole cells, with old and new place overlapping, partly out of the frame, two pictures with a mask each."""
-    cells: list[Cells] = [{(0, 2), (0, 3), (1, 2), (1, 3)}, {(1, 1), (1, 2), (2, 1), (2, 2)}]
-    masks = torch.cat((block_mask(range(2), range(2, 4), 8), block_mask(range(1, 3), range(1, 3), 8)))
+    objects: list[Cells] = [{(i, j) for i in (0, 1) for j in (12, 13, 14)}, {(i, j) for i in (5, 6) for j in (6, 7, 8)}]
+    masks = torch.cat([wide_move(own, (0, 0), how).mask for own in objects])
     sigmas = torch.tensor([4.0, 1.5, 0.0], dtype=torch.float64)
-    path, noise = rand(3, 2, 2, 3, 5, seed=26), rand(2, 2, 3, 5, seed=27)
-    got = composition.edited_path([Move(masks, AffineWarp(SIZE, shift=(16, 8)), start=how)], path, sigmas, noise)
-    for b, own in enumerate(cells):
-        known = torch.tensor([[[[float((i, j) not in own) for j in range(5)] for i in range(3)]]], dtype=torch.float64)
-        filled = push_pull(path[-1, b : b + 1], known)[0]
+    path, stripes = before_stripes(objects, 3, seed=26)
+    noise = rand(*path.shape[1:], seed=27)
+    got = composition.edited_path([Move(masks, AffineWarp(WIDE, shift=(16, 8)), start=how)], path, sigmas, noise)
+    h, w = WIDE_LATENT
+    for b, own in enumerate(objects):
+        assert own & moved(own, (1, 2)), "the places overlap"
         for k, sigma in enumerate(sigmas.tolist()):
-            for i in range(3):
-                for j in range(5):
+            for i in range(h):
+                for j in range(w):
                     expected = path[k, b, :, i, j]
                     if how != "off" and (i - 1, j - 2) in own:
                         expected = path[k, b, :, i - 1, j - 2]
                     elif how in ("noise", "swap") and (i, j) in own:
                         on_top = sigma * noise[b, :, i, j]
-                        beyond = [(i + n, j + 2 * n) for n in range(1, 9) if i + n < 3 and j + 2 * n < 5 and (i + n, j + 2 * n) not in own]
+                        beyond = [(i + n, j + 2 * n) for n in range(1, 9) if i + n < h and j + 2 * n < w and (i + n, j + 2 * n) not in own]
                         if how == "swap" and beyond:
                             on_top = path[k, b, :, beyond[0][0], beyond[0][1]] - path[-1, b, :, beyond[0][0], beyond[0][1]]
-                        expected = filled[:, i, j] + on_top
+                        expected = stripes[b, :, i, j] + on_top
+                    elif how in ("noise", "swap") and (i, j) in coloured(own):
+                        expected = stripes[b, :, i, j] + path[k, b, :, i, j] - path[-1, b, :, i, j]
                     torch.testing.assert_close(got[k, b, :, i, j], expected)
 
 

@@ -12,17 +12,19 @@ from torch import Tensor
 
 from dragon_core.errors import DragonError
 from dragon_core.features import Features, Views
-from dragon_core.fill import push_pull
+from dragon_core.fill import continued
 from dragon_core.regions import Regions
 from dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from dragon_core.transforms import AffineWarp
 
 #: A picture of 32 × 48 pixels: latent 4 × 6 (8 pixels a cell), features 8 × 12 (4 pixels a cell).
 SIZE, LATENT, GRID = (32, 48), (4, 6), (8, 12)
+#: Room round an object for what it stands before: a picture of 96 × 128 pixels, latent 12 × 16.
+WIDE, WIDE_LATENT = (96, 128), (12, 16)
 
 
-def block(top: int, bottom: int, left: int, right: int) -> Tensor:
-    mask = torch.zeros(1, *SIZE)
+def block(top: int, bottom: int, left: int, right: int, size: tuple[int, int] = SIZE) -> Tensor:
+    mask = torch.zeros(1, *size)
     mask[0, top:bottom, left:right] = 1
     return mask
 
@@ -79,9 +81,7 @@ def test_the_four_energies_by_loops() -> None:
         pull = sum(s(g[b, :, i, j].tolist(), r[b, :, i - 1, j - 2].tolist()) for g, r in pairs for i, j in target) / (2 * len(target))
         assert float(edit[b]) == pytest.approx(4 / (1 + 4 * pull), rel=1e-5)
         stay = sum(s(g[b, :, i, j].tolist(), r[b, :, i, j].tolist()) for g, r in pairs for i, j in vacated) / (2 * len(vacated))
-        look = [
-            s(mean([g[b, :, i, j].tolist() for i, j in vacated]), mean([r[b, :, i, j].tolist() for i, j in fill])) for g, r in pairs
-        ]
+        look = [s(mean([g[b, :, i, j].tolist() for i, j in vacated]), mean([r[b, :, i, j].tolist() for i, j in fill])) for g, r in pairs]
         assert float(repair[b]) == pytest.approx(0.3 * stay + 0.9 / (1 + 4 * sum(look) / 2), rel=1e-5)
 
 
@@ -208,31 +208,71 @@ def test_an_even_picture_stays_even_when_moved_between_cells(name: str, how: Sta
     assert (got[0, 0] - even[0, 0]).abs().max() < 1e-4
 
 
+def before_stripes(rows: range, columns: range, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A clean latent of upright stripes with something else in those cells; the stripes without it; 1 where it is not."""
+    stripes = rand(1, 2, 1, WIDE_LATENT[1], seed=seed).expand(1, 2, *WIDE_LATENT)
+    free = torch.ones(1, 1, *WIDE_LATENT, dtype=torch.float64)
+    free[..., rows.start : rows.stop, columns.start : columns.stop] = 0
+    return torch.where(free > 0, stripes, rand(1, 2, *WIDE_LATENT, seed=seed + 50)), stripes, free
+
+
 @pytest.mark.parametrize("how", ["swap", "noise", "keep"])
 def test_clean_part_moves_by_half_a_cell(how: StartLatent) -> None:
-    """Cells 2 and 3 of row 1 move 4 pixels right: each covered cell gets the mean of itself and its left neighbour."""
-    clean = rand(1, 1, *LATENT, seed=9)
-    got = clean_of(Move(block(8, 16, 16, 32), shift(4, 0), start=how), clean)
-    row = clean[0, 0, 1].tolist()
-    for j in (2, 3, 4):
-        assert float(got[0, 0, 1, j]) == pytest.approx((row[j - 1] + row[j]) / 2)
-    untouched = got.clone()
-    untouched[:, :, 1, 2:5] = clean[:, :, 1, 2:5]
-    assert torch.equal(untouched, clean)
+    """Cells 6 and 7 of row 5 move 4 pixels right: each covered cell gets the mean of itself and its left neighbour. The stripes behind
+    go on through the other cells that the object fills or colours, unless these are to stay.
+    """
+    clean, stripes, free = before_stripes(range(4, 7), range(5, 9), seed=9)
+    got = clean_of(Move(block(40, 48, 48, 64, WIDE), AffineWarp(WIDE, shift=(4, 0)), start=how), clean)
+    placed = torch.zeros(1, 1, *WIDE_LATENT, dtype=torch.bool)
+    placed[..., 5, 6:9] = True
+    for j in (6, 7, 8):
+        torch.testing.assert_close(got[..., 5, j], (clean[..., 5, j - 1] + clean[..., 5, j]) / 2)
+    cleared = ((free == 0) & ~placed).expand_as(got)
+    assert torch.equal(got[(free > 0).expand_as(got)], clean[(free > 0).expand_as(got)])
+    if how == "keep":
+        assert torch.equal(got[cleared], clean[cleared])
+    else:
+        torch.testing.assert_close(got[cleared], stripes[cleared])
 
 
 @pytest.mark.parametrize("how", ["swap", "noise"])
-def test_every_cell_the_object_touches_is_filled_from_those_it_does_not(how: StartLatent) -> None:
-    """Also cells too little covered to move: a rim of the object would be left. What the object was does not show."""
-    move = Move(block(6, 18, 8, 17), shift(24, 0), start=how)
-    touched = {(i, j) for i in (0, 1, 2) for j in (1, 2)}
-    known = torch.tensor([[[[float((i, j) not in touched) for j in range(6)] for i in range(4)]]], dtype=torch.float64)
-    clean = rand(1, 2, *LATENT, seed=11)
+def test_every_cell_the_object_touches_and_those_beside_are_filled_from_the_others(how: StartLatent) -> None:
+    """Also cells too little covered to move, and those that the object's edge has coloured: a rim of it would be left. What the
+    object was does not show: what it stood before goes on.
+    """
+    move = Move(block(46, 58, 48, 57, WIDE), AffineWarp(WIDE, shift=(24, 0)), start=how)
+    clean, stripes, known = before_stripes(range(4, 9), range(5, 9), seed=11)  # touched: rows 5 to 7, columns 6 and 7
     got = move.clear_clean(clean)
-    torch.testing.assert_close(got, push_pull(clean, known))
+    torch.testing.assert_close(got, stripes)
+    assert torch.equal(got, continued(clean, known))
     assert torch.equal(got[known.expand_as(got) > 0], clean[known.expand_as(got) > 0])
     other = torch.where(known > 0, clean, 50 + clean)
-    torch.testing.assert_close(move.clear_clean(other), got)
+    assert torch.equal(move.clear_clean(other), got)
+
+
+@pytest.mark.parametrize("how", ["swap", "noise"])
+def test_what_is_filled_is_those_cells_and_no_others(how: StartLatent) -> None:
+    """Nothing but noise around: no cell is by chance what would be filled in."""
+    clean = rand(1, 2, *WIDE_LATENT, seed=13)
+    got = Move(block(46, 58, 48, 57, WIDE), AffineWarp(WIDE, shift=(24, 0)), start=how).clear_clean(clean)
+    changed = {tuple(cell) for cell in (got != clean).any(1)[0].nonzero().tolist()}
+    assert changed == {(i, j) for i in range(4, 9) for j in range(5, 9)}
+
+
+def test_at_the_frame_there_are_no_cells_beside() -> None:
+    """The corner's own cell and its three neighbours."""
+    clean = rand(1, 2, *WIDE_LATENT, seed=14)
+    got = Move(block(88, 96, 120, 128, WIDE), AffineWarp(WIDE, shift=(-24, 0)), start="noise").clear_clean(clean)
+    changed = {tuple(cell) for cell in (got != clean).any(1)[0].nonzero().tolist()}
+    assert changed == {(i, j) for i in (10, 11) for j in (14, 15)}
+
+
+def test_in_a_picture_of_pixels_the_soft_edge_is_cleared() -> None:
+    """Three pixels beside the object go with it."""
+    picture = torch.rand(1, 3, *WIDE, generator=torch.Generator().manual_seed(15))
+    got = Move(block(40, 52, 48, 60, WIDE), AffineWarp(WIDE, shift=(24, 0)), start="noise").clear_clean(picture)
+    changed = (got != picture).any(1)[0].nonzero()
+    assert changed.min(0).values.tolist() == [37, 45] and changed.max(0).values.tolist() == [54, 62] and len(changed) == 18 * 18
 
 
 def test_a_faint_tone_all_over_the_mask_does_not_wipe_the_picture() -> None:
