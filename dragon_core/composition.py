@@ -16,7 +16,6 @@ from .regions import Regions, either, feathered
 from .tasks.borrowing import Borrowing
 from .tasks.edit import Edit
 
-
 #: Mask values up to this are the grey of a blur or a resize, not an edit's.
 FAINT = 0.1
 

@@ -60,7 +60,9 @@ def strength_inputs() -> list[io.Input]:
 
 
 def energy_input() -> io.Input:
-    return EnergyLink.Input("energy", optional=True, tooltip="From an energy node such as DragonMoveLoss; without one the source picture comes back.")
+    return EnergyLink.Input(
+        "energy", optional=True, tooltip="From an energy node such as DragonMoveLoss; without one the source picture comes back."
+    )
 
 
 def draft_input() -> io.Input:

@@ -27,9 +27,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, lis
     out = tmp_path_factory.mktemp("ground_truth") / "results.json"
     command = [str(ready.python), "-P", "-m", "benchmarks.ground_truth", "--cases", str(CASES), "--out", str(out)]
     path = os.pathsep.join([str(ready.comfyui.root), str(REPOSITORY)])
-    subprocess.run(
-        [*command, "--method", "no_edit", "ceiling", "copy_paste", "start_latent_only", "dragon"], check=True, env={**os.environ, "PYTHONPATH": path}
-    )
+    compared = ["no_edit", "ceiling", "copy_paste", "start_latent_only", "dragon"]
+    subprocess.run([*command, "--method", *compared], check=True, env={**os.environ, "PYTHONPATH": path})
     cases = json.loads(Path(out).read_text())["cases"].values()
     methods = next(iter(cases))
     return {m: {k: [case[m][k] for case in cases] for k in ("object_iou", "ghost", "background_psnr", "success")} for m in methods}
