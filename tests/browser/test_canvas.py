@@ -330,8 +330,8 @@ def test_a_mask_from_another_node_shows_after_a_run_and_can_be_moved(frontend: A
     frontend.js(
         f"""async () => {{
             const loader = LiteGraph.createNode('LoadImageMask')
+            loader.pos = [-2000, 600] // before it is added, or Nodes 2.0 may leave it where it is, over the canvas
             app.graph.add(loader)
-            loader.pos = [-2000, 600]
             const chosen = {{ image: 'marks.png', channel: 'red' }}
             for (const widget of loader.widgets) widget.value = chosen[widget.name] ?? widget.value
             const slot = {canvas.node}.inputs.findIndex(({{ name }}) => name === 'mask')
