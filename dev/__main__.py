@@ -52,13 +52,15 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m dev", description="Dragon's developer commands.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | run")
-    demo = commands.add_parser("demo", help="move an object in a picture, through a real ComfyUI server")
+    demo = commands.add_parser("demo", help="move an object in a picture, or run another template, through a real ComfyUI server")
     demo.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="your own picture (default: one that is shipped)")
     demo.add_argument("--mask", type=Path, help="the object in IMAGE: white on black, of the same size")
     demo.add_argument("--dx", type=int, help="pixels to the right, negative for left")
     demo.add_argument("--dy", type=int, help="pixels down, negative for up")
     demo.add_argument("--prompt", help="what IMAGE shows, in a few words")
     demo.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR", help="default: demo_output")
+    demo.add_argument("--template", metavar="NAME", help="run this template as it is shipped; --list names them")
+    demo.add_argument("--list", action="store_true", help="list the templates and leave")
     test = commands.add_parser("test", help="run the tests: [core|nodes|server|browser|slow|lint|all] [pytest arguments]")
     test.add_argument("rest", nargs="*", metavar="TIER", help="default: all but slow")
     run = commands.add_parser("run", help="run Python with ComfyUI and this repository importable: run -- -m training.vae")
@@ -70,6 +72,15 @@ def _demo(ready: Environment, options: argparse.Namespace) -> int:
     from dev import console, demo
 
     console.set_up_logging()
+    if options.list:
+        for name, title in demo.templates().items():
+            LOG.info("%-22s %s", name, title)
+        return 0
+    if options.template:
+        if any(value is not None for value in (options.image, options.mask, options.dx, options.dy, options.prompt)):
+            raise DevError("--template runs a template as it is; leave out IMAGE, --mask, --dx, --dy and --prompt.")
+        demo.run_template(ready, options.template, options.out)
+        return 0
     request = demo.Request(options.image, options.mask, options.dx, options.dy, options.prompt, options.out)
     demo.run(ready, request)
     return 0

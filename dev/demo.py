@@ -1,4 +1,4 @@
-"""`python3 -m dev demo`: move an object in a picture, by `workflows/move_object.json` on a real ComfyUI server."""
+"""`python3 -m dev demo`: a shipped template on a real ComfyUI server; `move_object.json` takes a picture of one's own, too."""
 
 from __future__ import annotations
 
@@ -40,6 +40,50 @@ class Request:
     out: Path
 
 
+def templates() -> dict[str, str]:
+    """Names of the shipped templates → what each is called in its own first note."""
+    found: dict[str, str] = {}
+    for file in sorted(WORKFLOWS.glob("*.json")):
+        notes = [node["widgets_values"][0] for node in workflow.load(file)["nodes"] if node["type"] == "MarkdownNote"]
+        headings = [line.removeprefix("# ") for note in notes for line in note.splitlines() if line.startswith("# ")]
+        found[file.stem] = headings[0] if headings else ""
+    return found
+
+
+def run_template(environment: Environment, name: str, out: Path) -> tuple[Path, ...]:
+    """Run a template as it is shipped, with the pictures that come with it; returns the pictures that it saved."""
+    file = WORKFLOWS / f"{name}.json"
+    if not file.is_file():
+        raise DevError(f"There is no template {name}. There are: {', '.join(templates())}.")
+    out.mkdir(parents=True, exist_ok=True)
+    LOG.info("Starting ComfyUI %s (%s) …", environment.comfyui.version, environment.comfyui.root)
+    with server.running(environment, install=pack.install_release) as host:
+        server.copy_inputs(host, INPUTS)
+        prompt = workflow.to_prompt(workflow.load(file), host.client.object_info(), file.name)
+        started = time.monotonic()
+        saved = _saved(host, prompt, file.name)
+        written = []
+        for number, picture_bytes in enumerate(saved, 1):
+            target = out / (f"{name}.png" if len(saved) == 1 else f"{name}_{number}.png")
+            target.write_bytes(picture_bytes)
+            written.append(target)
+    LOG.info("Done in %.0f s. Look at %s.", time.monotonic() - started, ", ".join(str(target.resolve()) for target in written))
+    return tuple(written)
+
+
+def _saved(host: server.Server, prompt: Prompt, name: str) -> list[bytes]:
+    """Queue the prompt under a progress bar; the pictures that its SaveImage nodes wrote, as PNG files."""
+    bar = ProgressBar()
+    try:
+        result = host.client.run(prompt, bar)
+    finally:
+        bar.close()
+    saved = [image for image in result.images if image.kind == "output"] or list(result.images)
+    if not saved:
+        raise DevError(f"{name} finished without a picture; it needs a SaveImage node.")
+    return [host.client.fetch(image) for image in saved]
+
+
 def run(environment: Environment, request: Request) -> Path:
     """Run the workflow and write source.png, result.png and side_by_side.png; returns the last."""
     if request.image is not None and request.mask is None:
@@ -60,16 +104,8 @@ def run(environment: Environment, request: Request) -> Path:
             workflow.set_input(prompt, _only(prompt, node_type), "image", name)
         LOG.info("Moving by (%+d, %+d) pixels …", *shift)
         started = time.monotonic()
-        bar = ProgressBar()
-        try:
-            result = host.client.run(prompt, bar)
-        finally:
-            bar.close()
-        saved = [image for image in result.images if image.kind == "output"] or list(result.images)
-        if not saved:
-            raise DevError(f"{WORKFLOW.name} finished without a picture; it needs a SaveImage node.")
         result_file = request.out / "result.png"
-        result_file.write_bytes(host.client.fetch(saved[-1]))
+        result_file.write_bytes(_saved(host, prompt, WORKFLOW.name)[-1])
     sheet = request.out / "side_by_side.png"
     picture.side_by_side(source_used, mask_used, result_file, shift).save(sheet)
     LOG.info("Done in %.0f s. Look at %s (source, request, result);", time.monotonic() - started, sheet.resolve())
