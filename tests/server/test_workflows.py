@@ -1,26 +1,67 @@
-"""Every shipped workflow, as it is in the file, through a real server."""
+"""Every shipped workflow, as it is in the file, through a real server; the slow tier runs those that are only converted here."""
 
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from dev import workflow
+from dev import demo, workflow
 from dev.client import Progress
 from dev.paths import WORKFLOWS
 from dev.server import Server
+from dev.workflow import Prompt
 
 SHIPPED = sorted(WORKFLOWS.glob("*.json"))
+#: One of one picture, one that is drawn on the canvas and shown in a preview. They share the inversion.
+RUN_HERE = ("move_object", "move_with_canvas")
+#: ComfyUI shows thumbnails small; larger files only slow the template browser down.
+LARGEST_THUMBNAIL = 60_000
+#: The paper has neither a draft nor a composite.
+AS_THE_PAPER = ("move_object_paper",)
 
 
-@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def every(*, names: tuple[str, ...] | None = None) -> Any:
+    files = [file for file in SHIPPED if names is None or file.stem in names]
+    return pytest.mark.parametrize("file", files, ids=lambda file: file.stem)
+
+
+def converted(server: Server, file: Path) -> Prompt:
+    return workflow.to_prompt(workflow.load(file), server.client.object_info(), file.name)
+
+
+@every()
+def test_shipped_workflow_is_a_prompt(server: Server, file: Path) -> None:
+    """Each input is what the node declares today, and each picture that is loaded comes with the pack."""
+    prompt = converted(server, file)
+    pictures = {prompt[node]["inputs"]["image"] for kind in ("LoadImage", "LoadImageMask") for node in workflow.of_type(prompt, kind)}
+    assert pictures <= {picture.name for picture in (WORKFLOWS / "inputs").iterdir()}
+
+
+@every()
+def test_shipped_workflow_is_wired_for_the_best_result(server: Server, file: Path) -> None:
+    """The sampler starts from the draft of the very energy it gets, and the source's own pixels come back around the edit."""
+    if file.stem in AS_THE_PAPER:
+        return
+    prompt = converted(server, file)
+    (guide,) = workflow.of_type(prompt, "DragonSampler") + workflow.of_type(prompt, "DragonGuider")
+    (draft,) = workflow.of_type(prompt, "DragonDraft")
+    (composite,) = workflow.of_type(prompt, "DragonComposite")
+    assert draft in workflow.upstream(prompt, guide, "draft")
+    assert prompt[draft]["inputs"]["energy"] == prompt[guide]["inputs"]["energy"]
+    assert prompt[draft]["inputs"]["image"] == prompt[composite]["inputs"]["source"]
+    assert prompt[composite]["inputs"]["changed"][0] == guide
+    assert any(composite in workflow.upstream(prompt, save, "images") for save in workflow.of_type(prompt, "SaveImage"))
+
+
+@every(names=RUN_HERE)
 def test_shipped_workflow_gives_a_picture(server: Server, file: Path) -> None:
-    prompt = workflow.to_prompt(workflow.load(file), server.client.object_info(), file.name)
     steps: list[Progress] = []
-    result = server.client.run(prompt, steps.append)
+    result = server.client.run(converted(server, file), steps.append)
     assert result.images
     assert any(step.maximum for step in steps), "no node reported progress"
     for saved in result.images:
@@ -29,5 +70,31 @@ def test_shipped_workflow_gives_a_picture(server: Server, file: Path) -> None:
         assert lowest < highest, f"{saved.filename} is one flat colour"
 
 
+@every()
+def test_shipped_workflow_has_a_thumbnail(file: Path) -> None:
+    thumbnail = file.with_suffix(".jpg")
+    assert thumbnail.stat().st_size <= LARGEST_THUMBNAIL
+    with Image.open(thumbnail) as picture:
+        assert min(picture.size) >= 256
+
+
+@every()
+def test_nodes_of_a_shipped_workflow_lie_beside_each_other(file: Path) -> None:
+    """With their title bars, which lie above a node's own place."""
+    boxes = [
+        (node.get("title") or node["type"], *node["pos"], *(a + b for a, b in zip(node["pos"], node["size"], strict=True)))
+        for node in json.loads(file.read_text("utf-8"))["nodes"]
+    ]
+    title = 30
+    overlaps = [
+        (a[0], b[0])
+        for i, a in enumerate(boxes)
+        for b in boxes[i + 1 :]
+        if a[1] < b[3] and b[1] < a[3] and a[2] - title < b[4] and b[2] - title < a[4]
+    ]
+    assert overlaps == []
+
+
 def test_workflows_are_shipped() -> None:
-    assert "move_object" in {file.stem for file in SHIPPED}
+    assert set(RUN_HERE) | set(AS_THE_PAPER) <= {file.stem for file in SHIPPED}
+    assert all(demo.templates().values()), "a template has no heading in its first note"
