@@ -6,16 +6,14 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.tasks.appearance import Appearance, AppearanceWeights
-from .links import CATEGORY, Chain, EnergyLink, advanced, named
+from .energy_inputs import energy_input, energy_output, weight
+from .links import CATEGORY, Chain, named, stacked
 
 
 class DragonAppearanceLoss(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         weights = AppearanceWeights()
-
-        def weight(name: str, default: float, tooltip: str) -> io.Float.Input:
-            return advanced(io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, tooltip=tooltip))
 
         return io.Schema(
             node_id="DragonAppearanceLoss",
@@ -43,11 +41,9 @@ class DragonAppearanceLoss(io.ComfyNode):
                 ),
                 weight("w_edit", weights.edit, "Pull of the object's look towards the reference's."),
                 weight("w_content", weights.content, "How strongly everything else is held as it was."),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod
@@ -61,6 +57,6 @@ class DragonAppearanceLoss(io.ComfyNode):
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
-            own, theirs = (m if m.ndim == 3 else m.unsqueeze(0) for m in (mask, reference_mask))
+            own, theirs = stacked(mask), stacked(reference_mask)
             appearance = Appearance(own, theirs, AppearanceWeights(w_edit, w_content), transfer)
         return io.NodeOutput((*(energy or ()), appearance))

@@ -15,6 +15,7 @@ from ..dragon_core.drawing import Bits, Drawing, DrawnObject, grid_for
 from ..dragon_core.errors import DragonError
 from ..dragon_core.transforms import AffineWarp, warp
 from .annotation import PALETTE, Arrow, Outline, annotated
+from .links import stacked
 
 CanvasLink = io.Custom("DRAGON_DRAWING")
 
@@ -46,7 +47,7 @@ def object_values(thing: DrawnObject, size: tuple[int, int]) -> tuple[torch.Tens
 
 def as_cells(mask: torch.Tensor) -> Bits:
     """A MASK (M, H, W) or (H, W) on the canvas's grid: its first one, cut at the middle."""
-    mask = mask if mask.ndim == 3 else mask.unsqueeze(0)
+    mask = stacked(mask)
     if mask.ndim != 3 or 0 in mask.shape:
         raise DragonError(f"the mask must have shape (masks, height, width), got {tuple(mask.shape)}")
     size = grid_for((mask.shape[-2], mask.shape[-1]))

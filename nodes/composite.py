@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from einops import rearrange
 
 from ..dragon_core.errors import DragonError
-from .links import CATEGORY, named
+from .links import CATEGORY, named, stacked
 
 
 class DragonComposite(io.ComfyNode):
@@ -32,7 +32,7 @@ class DragonComposite(io.ComfyNode):
     @classmethod
     def execute(cls, image: torch.Tensor, source: torch.Tensor, changed: torch.Tensor) -> io.NodeOutput:
         with named(cls):
-            mask = changed if changed.ndim == 3 else changed.unsqueeze(0)
+            mask = stacked(changed)
             top, left = _offset(image, source)
             height, width = image.shape[1:3]
             if tuple(mask.shape[1:]) != (height, width):

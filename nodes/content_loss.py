@@ -6,7 +6,8 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.tasks.terms import Content, ContentElsewhere
-from .links import CATEGORY, Chain, EnergyLink, named, stacked
+from .energy_inputs import energy_input, energy_output
+from .links import CATEGORY, Chain, named, stacked
 
 
 class DragonContentLoss(io.ComfyNode):
@@ -22,11 +23,9 @@ class DragonContentLoss(io.ComfyNode):
                 io.Mask.Input(
                     "mask", optional=True, tooltip="White over what should stay, as large as the picture. None: all that is not edited."
                 ),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod

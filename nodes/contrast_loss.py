@@ -6,7 +6,8 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.tasks.terms import Contrast
-from .links import CATEGORY, Chain, EnergyLink, named, stacked
+from .energy_inputs import energy_input, energy_output
+from .links import CATEGORY, Chain, named, stacked
 
 
 class DragonContrastLoss(io.ComfyNode):
@@ -20,11 +21,9 @@ class DragonContrastLoss(io.ComfyNode):
             inputs=[
                 io.Mask.Input("mask", tooltip="White over what should not be there any more, as large as the picture."),
                 io.Float.Input("weight", default=0.2, min=0.0, max=100.0, step=0.05, tooltip="Strength, beside the other energies'."),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod

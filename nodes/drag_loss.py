@@ -10,8 +10,9 @@ from comfy_api.latest import io
 from ..dragon_core.points import parse_points
 from ..dragon_core.tasks.drag import START, DragWeights, MaskMeans, drag
 from ..dragon_core.tasks.move import StartLatent
+from .energy_inputs import energy_input, energy_output, weight
 from .links import CATEGORY, Chain, advanced, named
-from .point_inputs import energy_input, energy_output, image_input, mask_and_size, radius_input, weight
+from .point_inputs import image_input, mask_and_size, radius_input
 
 
 class DragonDragLoss(io.ComfyNode):

@@ -8,7 +8,8 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.tasks.terms import HoleStart, Inpaint
-from .links import CATEGORY, Chain, EnergyLink, advanced, named, stacked
+from .energy_inputs import energy_input, energy_output
+from .links import CATEGORY, Chain, advanced, named, stacked
 
 
 class DragonInpaintLoss(io.ComfyNode):
@@ -31,11 +32,9 @@ class DragonInpaintLoss(io.ComfyNode):
                     )
                 ),
                 io.Mask.Input("fill", optional=True, tooltip="White over what it should look like. None: what lies around it."),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod

@@ -9,8 +9,9 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.drag import DragWeights
 from ..dragon_core.tasks.landmarks import FACE, landmarks, parse_landmarks
+from .energy_inputs import energy_input, energy_output, weight
 from .links import CATEGORY, Chain, named
-from .point_inputs import energy_input, energy_output, image_input, mask_and_size, radius_input, weight
+from .point_inputs import image_input, mask_and_size, radius_input
 
 #: What OpenPose and DWPose detectors give out, faces among it.
 PoseLink = io.Custom("POSE_KEYPOINT")

@@ -9,16 +9,14 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from ..dragon_core.transforms import AffineWarp
-from .links import CATEGORY, Chain, EnergyLink, advanced, named, stacked
+from .energy_inputs import energy_input, energy_output, weight
+from .links import CATEGORY, Chain, advanced, named, stacked
 
 
 class DragonMoveLoss(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         weights = MoveWeights()
-
-        def weight(name: str, default: float, tooltip: str) -> io.Float.Input:
-            return advanced(io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, tooltip=tooltip))
 
         return io.Schema(
             node_id="DragonMoveLoss",
@@ -44,11 +42,9 @@ class DragonMoveLoss(io.ComfyNode):
                         ),
                     )
                 ),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod

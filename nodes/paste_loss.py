@@ -6,16 +6,14 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.tasks.paste import Paste, PasteWeights
-from .links import CATEGORY, Chain, EnergyLink, advanced, named
+from .energy_inputs import energy_input, energy_output, weight
+from .links import CATEGORY, Chain, advanced, named, stacked
 
 
 class DragonPasteLoss(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         weights = PasteWeights()
-
-        def weight(name: str, default: float, tooltip: str) -> io.Float.Input:
-            return advanced(io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, tooltip=tooltip))
 
         return io.Schema(
             node_id="DragonPasteLoss",
@@ -55,11 +53,9 @@ class DragonPasteLoss(io.ComfyNode):
                 ),
                 weight("w_edit", weights.edit, "Pull of the place towards the object."),
                 weight("w_content", weights.content, "How strongly everything else is held as it was."),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod
@@ -75,6 +71,5 @@ class DragonPasteLoss(io.ComfyNode):
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
-            mask = reference_mask if reference_mask.ndim == 3 else reference_mask.unsqueeze(0)
-            paste = Paste(mask, (x, y), scale, rotation, PasteWeights(w_edit, w_content))
+            paste = Paste(stacked(reference_mask), (x, y), scale, rotation, PasteWeights(w_edit, w_content))
         return io.NodeOutput((*(energy or ()), paste))

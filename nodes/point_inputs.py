@@ -6,11 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.errors import DragonError
-from .links import EnergyLink, advanced
-
-
-def weight(name: str, default: float, tooltip: str) -> io.Float.Input:
-    return advanced(io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, tooltip=tooltip))
+from .links import advanced, stacked
 
 
 def radius_input() -> io.Int.Input:
@@ -31,18 +27,10 @@ def image_input() -> io.Image.Input:
     return io.Image.Input("image", optional=True, tooltip="The picture, for its size. Not needed with a mask.")
 
 
-def energy_input() -> io.Input:
-    return EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with.")
-
-
-def energy_output() -> io.Output:
-    return EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-
-
 def mask_and_size(mask: torch.Tensor | None, image: torch.Tensor | None) -> tuple[torch.Tensor | None, tuple[int, int]]:
     """The mask as (M, H, W), and (height, width) of the picture that the points lie on: the mask's, or else the image's."""
-    if mask is not None and mask.ndim == 2:
-        mask = mask.unsqueeze(0)
+    if mask is not None:
+        mask = stacked(mask)
     if mask is None and image is None:
         raise DragonError("the size of the picture is not known: connect image (or a mask)")
     sizes = [(given.shape[-2], given.shape[-1]) for given in (mask,) if given is not None]

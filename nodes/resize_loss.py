@@ -7,16 +7,14 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.move import MoveWeights, StartLatent
 from ..dragon_core.tasks.resize import resize
-from .links import CATEGORY, Chain, EnergyLink, advanced, named, stacked
+from .energy_inputs import energy_input, energy_output, weight
+from .links import CATEGORY, Chain, advanced, named, stacked
 
 
 class DragonResizeLoss(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         weights = MoveWeights()
-
-        def weight(name: str, default: float, tooltip: str) -> io.Float.Input:
-            return advanced(io.Float.Input(name, default=default, min=0.0, max=100.0, step=0.05, tooltip=tooltip))
 
         def shift(name: str, tooltip: str) -> io.Int.Input:
             return advanced(io.Int.Input(name, default=0, min=-8192, max=8192, tooltip=tooltip))
@@ -63,11 +61,9 @@ class DragonResizeLoss(io.ComfyNode):
                         ),
                     )
                 ),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod

@@ -10,7 +10,8 @@ from comfy_api.latest import io
 from ..dragon_core.errors import DragonError
 from ..dragon_core.tasks.appearance import Appearance, AppearanceWeights
 from ..dragon_core.tasks.terms import LocalSimilarity, LocalSimilarityToSecond, MeanSimilarity
-from .links import CATEGORY, Chain, EnergyLink, advanced, named, stacked
+from .energy_inputs import energy_input, energy_output
+from .links import CATEGORY, Chain, advanced, named, stacked
 
 Compare = Literal["local", "mean"]
 Picture = Literal["source", "second picture"]
@@ -48,11 +49,9 @@ class DragonSimilarityLoss(io.ComfyNode):
                     optional=True,
                     tooltip="mean: white over what it should look like, as large as the picture that is taken from.",
                 ),
-                EnergyLink.Input("energy", optional=True, tooltip="Another energy to combine this one with."),
+                energy_input(),
             ],
-            outputs=[
-                EnergyLink.Output(display_name="energy", tooltip="For DragonSampler or DragonGuider, or the next energy in the chain.")
-            ],
+            outputs=[energy_output()],
         )
 
     @classmethod
