@@ -12,12 +12,9 @@ from torch import Tensor
 from .energies.content import content_energy
 from .errors import DragonError
 from .features import NO_REFERENCE, Views
-from .regions import Regions, either, feathered
+from .regions import FAINT, Regions, either, feathered
 from .tasks.borrowing import Borrowing
 from .tasks.edit import Edit
-
-#: Mask values up to this are the grey of a blur or a resize, not an edit's.
-FAINT = 0.1
 
 
 @dataclass(frozen=True)

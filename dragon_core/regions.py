@@ -10,6 +10,9 @@ from torch import Tensor
 
 from .transforms import Placement, Point, warp
 
+#: Mask values up to this are the grey of a blur, a resize or a JPEG, not an edit's.
+FAINT = 0.1
+
 
 @dataclass(frozen=True)
 class Regions:

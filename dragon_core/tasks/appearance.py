@@ -12,7 +12,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..look import transferred
 from ..regions import Regions, on_grid
-from .borrowing import check_mask, cropped_mask
+from .masks import check_mask, cropped_mask
 
 
 @dataclass(frozen=True)

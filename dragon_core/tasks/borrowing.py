@@ -1,14 +1,12 @@
-"""What edits that take from a second picture declare besides, and the checks of their masks."""
+"""What edits that take from a second picture declare besides."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-import torch
 from torch import Tensor
 
-from ..errors import DragonError
 from .edit import Edit
 
 
@@ -30,31 +28,3 @@ class Borrowing(Edit, Protocol):
 def borrowers(edits: Sequence[Edit]) -> tuple[Borrowing, ...]:
     """Those of a chain that take from the second picture."""
     return tuple(edit for edit in edits if isinstance(edit, Borrowing))
-
-
-#: Pixels a side that a VAE of the supported models cannot divide, and crops, are fewer than this.
-CROPPED_AT_MOST = 8
-
-
-def check_mask(mask: Tensor, name: str, wanted: str) -> None:
-    """A mask must be (M, H, W), finite, within 0 and 1, and cover something but not everything."""
-    if mask.ndim != 3:
-        raise DragonError(f"{name} must have shape (masks, height, width), got {tuple(mask.shape)}")
-    if not torch.isfinite(mask).all():
-        raise DragonError(f"{name} has values that are not numbers (NaN or infinite)")
-    if float(mask.min()) < -0.01 or float(mask.max()) > 1.01:
-        raise DragonError(f"{name} has values outside 0 and 1: use a MASK, not an image scaled to 0–255")
-    covered = (mask > 0.5).float().mean((1, 2))
-    if (covered == 0).any():
-        raise DragonError(f"{name} is empty: paint over {wanted}")
-    if (covered == 1).any():
-        raise DragonError(f"{name} covers the whole picture: paint only over {wanted}")
-
-
-def cropped_mask(mask: Tensor, size: tuple[int, int], name: str, picture: str) -> Tensor:
-    """The middle (height, width) of a mask (M, H, W), which is what a VAE keeps of sides that it cannot divide."""
-    (h, w), (height, width) = mask.shape[-2:], size
-    if not (0 <= h - height < CROPPED_AT_MOST and 0 <= w - width < CROPPED_AT_MOST):
-        raise DragonError(f"the {name} is {w}×{h} pixels but the {picture} is {width}×{height}: use a mask of the picture's size")
-    top, left = (h - height) // 2, (w - width) // 2
-    return mask[:, top : top + height, left : left + width]

@@ -19,7 +19,8 @@ from ..errors import DragonError
 from ..features import Views
 from ..points import Pair
 from ..regions import Regions
-from .move import Move, MoveWeights, StartLatent, check_mask
+from .masks import check_mask
+from .move import Move, MoveWeights, StartLatent
 
 #: What a mask is: the object that goes where its points go, leaving its place; or the area in which things may be stretched.
 MaskMeans = Literal["auto", "object", "area"]

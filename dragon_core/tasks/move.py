@@ -19,15 +19,14 @@ from ..energies.inpaint import inpaint_energy
 from ..errors import DragonError
 from ..features import Views
 from ..fill import continued
-from ..regions import Regions, grown, moved_regions, on_grid, surroundings
+from ..regions import FAINT, Regions, grown, moved_regions, on_grid, surroundings
 from ..transforms import Placement, unrepeated, warp
+from .masks import check_mask
 
 log = logging.getLogger(__name__)
 
 #: A latent cell belongs to a region that covers this much of it.
 COVERED = 0.4
-#: Mask values up to this are the grey of a blur or a JPEG, not the object's.
-FAINT = 0.1
 #: How far beyond its mask an object shows: in cells of a latent, and in pixels of a picture.
 CELL_RIM, PIXEL_RIM = 1, 3
 #: How far "swap" looks along the shift for noise that was not the object's.
@@ -70,7 +69,7 @@ class Move:
             raise DragonError(f"the transform is for a picture of {self.transform.image_size}, the mask of {self.image_size}")
         if self.transform.count not in (1, self.mask.shape[0]):
             raise DragonError(f"there are {self.transform.count} transforms for {self.mask.shape[0]} masks")
-        remaining = _share_inside(self.mask, self.transform)
+        remaining = share_inside(self.mask, self.transform)
         if (remaining == 0).any():
             raise DragonError("the edit takes the whole object out of the picture; use a smaller shift")
         if (remaining < 0.98).any():
@@ -179,22 +178,7 @@ def filled(clean: Tensor, mask: Tensor) -> Tensor:
     return continued(clean, ~hole)
 
 
-def check_mask(mask: Tensor) -> None:
-    """An object mask must be (M, H, W), finite, and cover something but not everything."""
-    if mask.ndim != 3:
-        raise DragonError(f"the mask must have shape (masks, height, width), got {tuple(mask.shape)}")
-    if not torch.isfinite(mask).all():
-        raise DragonError("the mask has values that are not numbers (NaN or infinite)")
-    if float(mask.min()) < -0.01 or float(mask.max()) > 1.01:
-        raise DragonError("the mask has values outside 0 and 1: use a MASK, not an image scaled to 0–255")
-    covered = (mask > 0.5).float().mean((1, 2))
-    if (covered == 0).any():
-        raise DragonError("the mask is empty: paint over the object that should move")
-    if (covered == 1).any():
-        raise DragonError("the mask covers the whole picture: paint only over the object that should move")
-
-
-def _share_inside(mask: Tensor, transform: Placement) -> Tensor:
+def share_inside(mask: Tensor, transform: Placement) -> Tensor:
     """The share of each mask's pixels (M, H, W) that the transform leaves in the picture: (M,)."""
     height, width = transform.image_size
     h, w = mask.shape[-2:]

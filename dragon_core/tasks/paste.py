@@ -13,14 +13,12 @@ from torch import Tensor
 from ..energies.edit import edit_energy
 from ..errors import DragonError
 from ..features import Views
-from ..regions import Regions, on_grid
+from ..regions import Regions, centroids, on_grid
 from ..transforms import AffineWarp, unrepeated, warp
-from .borrowing import check_mask, cropped_mask
+from .masks import check_mask, cropped_mask
+from .move import covered, share_inside
 
 log = logging.getLogger(__name__)
-
-#: A latent cell belongs to the pasted object that covers this much of it.
-COVERED = 0.4
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Paste:
 
     def cropped(self, image_size: tuple[int, int]) -> Paste:
         placed = replace(self, image_size=image_size)
-        inside = placed._share_inside()
+        inside = float(share_inside(self.reference_mask, placed.transform)[0])
         if inside == 0:
             width, height = image_size[1], image_size[0]
             raise DragonError(f"the pasted object lies outside the picture of {width}×{height} pixels: change x and y")
@@ -92,9 +90,7 @@ class Paste:
         if self.image_size is None:
             raise DragonError("the size of the picture to paste into is not known yet")
         h, w = self.reference_mask.shape[-2:]
-        solid = (self.reference_mask[0] > 0.5).double()
-        x = float((solid.sum(0) * (torch.arange(w, device=solid.device) + 0.5)).sum() / solid.sum())
-        y = float((solid.sum(1) * (torch.arange(h, device=solid.device) + 0.5)).sum() / solid.sum())
+        x, y = centroids(self.reference_mask)[0]
         cos, sin = (self.scale * f(math.radians(self.rotation)) for f in (math.cos, math.sin))
         shift = (self.place_at[0] - x, self.place_at[1] - y)
         return AffineWarp(self.image_size, shift, ((cos, -sin), (sin, cos)), centre=(x, y), source_size=(h, w))
@@ -127,7 +123,7 @@ class Paste:
         if reference is None:
             raise DragonError("there is no second picture to paste from")
         grid, theirs = (latent.shape[-2], latent.shape[-1]), (reference.shape[-2], reference.shape[-1])
-        target = on_grid(self._arrived, grid).unsqueeze(1) > COVERED
+        target = covered(self._arrived, latent)
         if not bool(target.any()):
             raise DragonError("the pasted object is smaller than one cell of the latent: use a larger scale")
         if mode == "nearest":
@@ -135,11 +131,3 @@ class Paste:
             target = target & unrepeated(self.transform, grid, theirs, latent.device)
             return torch.where(target, warp(reference, self.transform, "nearest", "border", grid), latent)
         return torch.where(target, warp(reference, self.transform, "area", "border", grid), latent)
-
-    def _share_inside(self) -> float:
-        """The share of the object's pixels that lie in the picture once pasted."""
-        (height, width), (h, w) = self.transform.image_size, self.reference_mask.shape[-2:]
-        ys, xs = (torch.arange(n, dtype=torch.float64) + 0.5 for n in (h, w))
-        solid = self.reference_mask[0].cpu() > 0.5
-        x, y = self.transform.forward(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)[solid]).unbind(-1)
-        return float(((x >= 0) & (x <= width) & (y >= 0) & (y <= height)).double().mean())

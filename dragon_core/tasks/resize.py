@@ -12,7 +12,8 @@ from torch import Tensor
 from ..errors import DragonError
 from ..regions import centroids
 from ..transforms import AffineWarp, Point
-from .move import Move, MoveWeights, StartLatent, check_mask
+from .masks import check_mask
+from .move import Move, MoveWeights, StartLatent
 
 
 def resize(

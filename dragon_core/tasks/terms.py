@@ -21,7 +21,7 @@ from ..errors import DragonError
 from ..features import Features, Views, region_mean
 from ..regions import Regions, on_grid, surroundings
 from ..transforms import AffineWarp, Point, warp
-from .borrowing import check_mask, cropped_mask
+from .masks import check_mask, cropped_mask
 from .move import covered, filled, touched
 
 if TYPE_CHECKING:
