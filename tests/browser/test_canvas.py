@@ -208,7 +208,7 @@ def test_a_pasted_node_has_a_copy_of_its_own(frontend: Any) -> None:
             app.canvas.copyToClipboard()
             app.canvas.pasteFromClipboard({{ position: [700, 0] }})
             await new Promise((done) => setTimeout(done, 500))
-            return app.graph.nodes.find(({{ type, id }}) => type === 'DragonCanvas' && id !== {canvas.node_id}).id
+            return app.graph.nodes.find(({{ type, id }}) => type === 'DragonCanvas' && id !== {json.dumps(canvas.node_id)}).id
         }}"""
     )
     copy = type(canvas)(frontend, other)
