@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.appearance import Appearance, AppearanceWeights
 from .energy_inputs import energy_input, energy_output, weight
-from .links import CATEGORY, Chain, named, stacked
+from .links import CATEGORY, Chain, named, searched_as, stacked
 
 
 class DragonAppearanceLoss(io.ComfyNode):
@@ -19,6 +19,7 @@ class DragonAppearanceLoss(io.ComfyNode):
             node_id="DragonAppearanceLoss",
             display_name="Dragon Appearance Loss",
             category=CATEGORY,
+            **searched_as("replace appearance", "texture transfer", "style transfer", "recolour"),
             description=(
                 "The object keeps its shape and takes the look of an object in a second picture. That picture's trajectory goes to "
                 "DragonGuidanceBranch's reference."

@@ -13,7 +13,7 @@ from ..dragon_core.errors import DragonError
 from ..dragon_core.points import Point, parse_clicks
 from ..dragon_core.trajectory import Trajectory
 from .bridge_features import decoder_features
-from .links import CATEGORY, TrajectoryLink, advanced, named
+from .links import CATEGORY, TrajectoryLink, advanced, named, searched_as
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class DragonAutoMask(io.ComfyNode):
             node_id="DragonAutoMask",
             display_name="Dragon Auto Mask",
             category=CATEGORY,
+            **searched_as("click to mask", "segment object", "select object", "DIFT"),
             description="Finds the object at a point of the picture by what the diffusion model sees there. No other model is needed.",
             inputs=[
                 io.Model.Input("model", tooltip="The model that the picture was inverted with."),

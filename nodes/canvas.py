@@ -13,7 +13,7 @@ from ..dragon_core.drawing import encode_runs, read_drawing
 from ..dragon_core.errors import DragonError
 from ..dragon_core.points import format_points
 from .canvas_drawing import CanvasLink, DrawnOn, as_cells, object_outputs, object_values, preview, to_pil, to_tensor
-from .links import CATEGORY, named
+from .links import CATEGORY, named, searched_as
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ class DragonCanvas(io.ComfyNode):
             node_id="DragonCanvas",
             display_name="Dragon Canvas",
             category=CATEGORY,
+            **searched_as("drag", "move object", "point editor", "draw mask", "arrows", "DragGAN"),
             description=(
                 "Draw the edit on the picture: arrows for dragging, a mask over an object that you then move, scale and turn. Its "
                 "outputs are what the energy nodes take."

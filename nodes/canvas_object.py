@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .canvas_drawing import CanvasLink, DrawnOn, object_outputs, object_values
-from .links import CATEGORY, named
+from .links import CATEGORY, named, searched_as
 
 
 class DragonCanvasObject(io.ComfyNode):
@@ -15,6 +15,7 @@ class DragonCanvasObject(io.ComfyNode):
             node_id="DragonCanvasObject",
             display_name="Dragon Canvas Object",
             category=CATEGORY,
+            **searched_as("second object", "several objects"),
             description="Another object of a Dragon Canvas: its mask and where it goes. One energy node for each, joined through energy.",
             inputs=[
                 CanvasLink.Input("drawing", tooltip="From Dragon Canvas."),

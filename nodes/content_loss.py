@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.terms import Content, ContentElsewhere
 from .energy_inputs import energy_input, energy_output
-from .links import CATEGORY, Chain, named, stacked
+from .links import CATEGORY, Chain, named, searched_as, stacked
 
 
 class DragonContentLoss(io.ComfyNode):
@@ -17,6 +17,7 @@ class DragonContentLoss(io.ComfyNode):
             node_id="DragonContentLoss",
             display_name="Dragon Content Loss",
             category=CATEGORY,
+            **searched_as("keep background", "preserve"),
             description="Holds what the mask covers as it was; without a mask, everything that no other energy edits.",
             inputs=[
                 io.Float.Input("weight", default=6.0, min=0.0, max=100.0, step=0.05, tooltip="Strength, beside the other energies'."),

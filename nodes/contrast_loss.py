@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.terms import Contrast
 from .energy_inputs import energy_input, energy_output
-from .links import CATEGORY, Chain, named, stacked
+from .links import CATEGORY, Chain, named, searched_as, stacked
 
 
 class DragonContrastLoss(io.ComfyNode):
@@ -17,6 +17,7 @@ class DragonContrastLoss(io.ComfyNode):
             node_id="DragonContrastLoss",
             display_name="Dragon Contrast Loss",
             category=CATEGORY,
+            **searched_as("push away"),
             description="Pushes what the mask covers away from what was there; what comes instead is Dragon Inpaint Loss's matter.",
             inputs=[
                 io.Mask.Input("mask", tooltip="White over what should not be there any more, as large as the picture."),

@@ -10,7 +10,7 @@ from ..dragon_core.attention import MergeMode, Sharing
 from ..dragon_core.errors import DragonError
 from ..dragon_core.schedule import Window
 from . import bridge
-from .links import CATEGORY, Branch, BranchLink, advanced, named
+from .links import CATEGORY, Branch, BranchLink, advanced, named, searched_as
 
 
 class DragonCrossAttnPatch(io.ComfyNode):
@@ -20,6 +20,7 @@ class DragonCrossAttnPatch(io.ComfyNode):
             node_id="DragonCrossAttnPatch",
             display_name="Dragon Cross-Attention Patch",
             category=CATEGORY,
+            **searched_as("self-attention sharing", "attention injection", "MasaCtrl"),
             description=(
                 "Lets the decoder's self-attention see the source picture, which keeps texture and identity (the paper's "
                 "cross-branch self-attention)."

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from einops import rearrange
 
 from ..dragon_core import composition
-from .links import CATEGORY, Chain, EnergyLink, named
+from .links import CATEGORY, Chain, EnergyLink, named, searched_as
 
 
 class DragonDraft(io.ComfyNode):
@@ -17,6 +17,7 @@ class DragonDraft(io.ComfyNode):
             node_id="DragonDraft",
             display_name="Dragon Draft",
             category=CATEGORY,
+            **searched_as("warp", "rough edit"),
             description=(
                 "Makes the edit in pixels at once, without a model: the object is put in its place, what it leaves is filled from around. "
                 "Through VAEEncode it becomes DragonSampler's draft."

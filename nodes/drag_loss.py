@@ -11,7 +11,7 @@ from ..dragon_core.points import parse_points
 from ..dragon_core.tasks.drag import START, DragWeights, MaskMeans, drag
 from ..dragon_core.tasks.move import StartLatent
 from .energy_inputs import energy_input, energy_output, weight
-from .links import CATEGORY, Chain, advanced, named
+from .links import CATEGORY, Chain, advanced, named, searched_as
 from .point_inputs import image_input, mask_and_size, radius_input
 
 
@@ -23,6 +23,7 @@ class DragonDragLoss(io.ComfyNode):
             node_id="DragonDragLoss",
             display_name="Dragon Drag Loss",
             category=CATEGORY,
+            **searched_as("drag", "drag points", "DragGAN", "DragDiffusion", "DragonDiffusion", "warp"),
             description="Drags points: what is at each handle goes to its target and takes what is round it along.",
             inputs=[
                 io.String.Input(

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from . import bridge
 from .guidance_inputs import stochastic_inputs, stochastic_schedule
-from .links import CATEGORY, named
+from .links import CATEGORY, named, searched_as
 
 
 class DragonEulerSampler(io.ComfyNode):
@@ -16,6 +16,7 @@ class DragonEulerSampler(io.ComfyNode):
             node_id="DragonEulerSampler",
             display_name="Dragon Euler Sampler",
             category=CATEGORY,
+            **searched_as("time travel", "regional SDE", "DiffEditor"),
             description=(
                 "The paper's step: guidance moves the estimate of the picture, not the direction. Adds time travel and regional SDE."
             ),

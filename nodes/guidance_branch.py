@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..dragon_core.trajectory import Trajectory
-from .links import CATEGORY, Branch, BranchLink, TrajectoryLink, advanced, named
+from .links import CATEGORY, Branch, BranchLink, TrajectoryLink, advanced, named, searched_as
 
 
 class DragonGuidanceBranch(io.ComfyNode):
@@ -15,6 +15,7 @@ class DragonGuidanceBranch(io.ComfyNode):
             node_id="DragonGuidanceBranch",
             display_name="Dragon Guidance Branch",
             category=CATEGORY,
+            **searched_as("DragonDiffusion", "reference picture"),
             description="Replays the source picture's trajectory; gives the edit its reference features, keys and values.",
             inputs=[
                 TrajectoryLink.Input("trajectory", tooltip="The picture to edit, from DragonInvert."),

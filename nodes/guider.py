@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from . import bridge
 from .guidance_inputs import ScaleUnit, branch_inputs, draft_input, energy_input, guidance_windows, strength_inputs
-from .links import CATEGORY, Branch, Chain, named
+from .links import CATEGORY, Branch, Chain, named, searched_as
 
 
 class NamedGuidance(bridge.DragonGuidance):
@@ -29,6 +29,7 @@ class DragonGuider(io.ComfyNode):
             node_id="DragonGuider",
             display_name="Dragon Guider",
             category=CATEGORY,
+            **searched_as("energy guidance", "DragonDiffusion", "DiffEditor"),
             description=(
                 "For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler "
                 "(or another sampler)."

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.terms import HoleStart, Inpaint
 from .energy_inputs import energy_input, energy_output
-from .links import CATEGORY, Chain, advanced, named, stacked
+from .links import CATEGORY, Chain, advanced, named, searched_as, stacked
 
 
 class DragonInpaintLoss(io.ComfyNode):
@@ -19,6 +19,7 @@ class DragonInpaintLoss(io.ComfyNode):
             node_id="DragonInpaintLoss",
             display_name="Dragon Inpaint Loss",
             category=CATEGORY,
+            **searched_as("remove object", "erase object", "fill"),
             description="Fills what the mask covers with the look of what lies around it, or of a region you mark: takes objects away.",
             inputs=[
                 io.Mask.Input("mask", tooltip="White over what should be filled (an object with its shadow), as large as the picture."),

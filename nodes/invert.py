@@ -11,7 +11,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.errors import DragonError
 from . import bridge
-from .links import CATEGORY, TrajectoryLink, advanced, named
+from .links import CATEGORY, TrajectoryLink, advanced, named, searched_as
 
 
 class DragonInvert(io.ComfyNode):
@@ -21,6 +21,7 @@ class DragonInvert(io.ComfyNode):
             node_id="DragonInvert",
             display_name="Dragon Invert",
             category=CATEGORY,
+            **searched_as("inversion", "DDIM inversion", "unsampler", "DragonDiffusion"),
             description=(
                 "Retraces how the model would have made a picture. Depends on picture and prompt only: changing the edit does "
                 "not run it again."

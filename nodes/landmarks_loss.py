@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..dragon_core.tasks.drag import DragWeights
 from ..dragon_core.tasks.landmarks import FACE, landmarks, parse_landmarks
 from .energy_inputs import energy_input, energy_output, weight
-from .links import CATEGORY, Chain, named
+from .links import CATEGORY, Chain, named, searched_as
 from .point_inputs import image_input, mask_and_size, radius_input
 
 #: What OpenPose and DWPose detectors give out, faces among it.
@@ -27,6 +27,7 @@ class DragonLandmarksLoss(io.ComfyNode):
             node_id="DragonLandmarksLoss",
             display_name="Dragon Landmarks Loss",
             category=CATEGORY,
+            **searched_as("face landmarks", "facial expression", "keypoints", "face editing"),
             description="Takes the landmarks of a face, or of anything, from where they are to where a second list has them.",
             inputs=[
                 points(

@@ -6,6 +6,7 @@ of edits in the order they were chained, DRAGON_READINGS a tuple of :class:`brid
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,6 +68,11 @@ def advanced(widget: AnyInput) -> AnyInput:
     """Hide a widget under "show advanced": set as an extra key, since ComfyUI 0.3's inputs have no argument for it."""
     widget.extra_dict = {**(widget.extra_dict or {}), "advanced": True}
     return widget
+
+
+def searched_as(*terms: str) -> dict[str, list[str]]:
+    """What else people type to find a node, as an argument of io.Schema: none where this ComfyUI's has no such argument (0.3)."""
+    return {"search_aliases": list(terms)} if "search_aliases" in {field.name for field in dataclasses.fields(io.Schema)} else {}
 
 
 def stacked(mask: torch.Tensor) -> torch.Tensor:

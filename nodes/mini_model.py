@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .links import CATEGORY, named
+from .links import CATEGORY, named, searched_as
 from .mini_weights import load_mini_model
 
 
@@ -15,6 +15,7 @@ class DragonMiniModel(io.ComfyNode):
             node_id="DragonMiniModel",
             display_name="Dragon Mini Model",
             category=CATEGORY,
+            **searched_as("test model", "small checkpoint"),
             description=(
                 "A miniature Stable Diffusion (256×256, toy rooms with objects) that comes with the pack. Swap in your "
                 "checkpoint when you know the ropes."

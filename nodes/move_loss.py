@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..dragon_core.tasks.move import Move, MoveWeights, StartLatent
 from ..dragon_core.transforms import AffineWarp
 from .energy_inputs import energy_input, energy_output, weight
-from .links import CATEGORY, Chain, advanced, named, stacked
+from .links import CATEGORY, Chain, advanced, named, searched_as, stacked
 
 
 class DragonMoveLoss(io.ComfyNode):
@@ -22,6 +22,7 @@ class DragonMoveLoss(io.ComfyNode):
             node_id="DragonMoveLoss",
             display_name="Dragon Move Loss",
             category=CATEGORY,
+            **searched_as("move object", "drag", "DragonDiffusion"),
             description="Moves what the mask covers by dx, dy pixels. Chain several to move several objects in one run.",
             inputs=[
                 io.Mask.Input("mask", tooltip="White over the object (with its shadow), as large as the picture."),

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..dragon_core.tasks.paste import Paste, PasteWeights
 from .energy_inputs import energy_input, energy_output, weight
-from .links import CATEGORY, Chain, advanced, named, stacked
+from .links import CATEGORY, Chain, advanced, named, searched_as, stacked
 
 
 class DragonPasteLoss(io.ComfyNode):
@@ -19,6 +19,7 @@ class DragonPasteLoss(io.ComfyNode):
             node_id="DragonPasteLoss",
             display_name="Dragon Paste Loss",
             category=CATEGORY,
+            **searched_as("paste object", "insert object", "object from another picture"),
             description=(
                 "Pastes what the mask covers in a second picture, at a place and size of your choice. The second picture's trajectory "
                 "goes to DragonGuidanceBranch's reference."

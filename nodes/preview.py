@@ -13,7 +13,7 @@ from PIL import Image
 from ..dragon_core.errors import DragonError
 from .annotation import ARROW, PALETTE, Arrow, Curve, Outline, annotated, difference, plot, readable, sheet
 from .canvas_drawing import CanvasLink, DrawnOn, marks, to_pil, to_tensor
-from .links import CATEGORY, Chain, EnergyLink, ReadingsLink, named
+from .links import CATEGORY, Chain, EnergyLink, ReadingsLink, named, searched_as
 
 
 class DragonPreview(io.ComfyNode):
@@ -23,6 +23,7 @@ class DragonPreview(io.ComfyNode):
             node_id="DragonPreview",
             display_name="Dragon Preview",
             category=CATEGORY,
+            **searched_as("compare", "before and after", "difference", "energy plot"),
             description="One picture that shows an edit: source, what was asked for, result, difference, and the energies over the steps.",
             inputs=[
                 io.Image.Input("source", tooltip="The picture before the edit."),

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ..dragon_core.errors import DragonError
 from . import bridge
 from .bridge_record import record_sampling
-from .links import CATEGORY, TrajectoryLink, advanced, named
+from .links import CATEGORY, TrajectoryLink, advanced, named, searched_as
 
 
 class DragonRecord(io.ComfyNode):
@@ -22,6 +22,7 @@ class DragonRecord(io.ComfyNode):
             node_id="DragonRecord",
             display_name="Dragon Record",
             category=CATEGORY,
+            **searched_as("generate then edit", "KSampler"),
             description=(
                 "Makes a picture from a prompt, as KSampler with euler does, and keeps every stage: an edit of it needs no inversion "
                 "and follows the picture exactly."

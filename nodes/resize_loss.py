@@ -8,7 +8,7 @@ from comfy_api.latest import io
 from ..dragon_core.tasks.move import MoveWeights, StartLatent
 from ..dragon_core.tasks.resize import resize
 from .energy_inputs import energy_input, energy_output, weight
-from .links import CATEGORY, Chain, advanced, named, stacked
+from .links import CATEGORY, Chain, advanced, named, searched_as, stacked
 
 
 class DragonResizeLoss(io.ComfyNode):
@@ -23,6 +23,7 @@ class DragonResizeLoss(io.ComfyNode):
             node_id="DragonResizeLoss",
             display_name="Dragon Resize Loss",
             category=CATEGORY,
+            **searched_as("resize object", "scale object", "rotate object", "enlarge", "shrink"),
             description="Makes what the mask covers larger or smaller about its middle; can also stretch, turn and move it.",
             inputs=[
                 io.Mask.Input("mask", tooltip="White over the object (with its shadow), as large as the picture."),

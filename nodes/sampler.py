@@ -16,7 +16,7 @@ from .guidance_inputs import (
     stochastic_inputs,
     strength_inputs,
 )
-from .links import CATEGORY, Branch, Chain, ReadingsLink, named
+from .links import CATEGORY, Branch, Chain, ReadingsLink, named, searched_as
 from .presets import WIDGETS, Settings, chosen, preset_input
 
 
@@ -27,6 +27,7 @@ class DragonSampler(io.ComfyNode):
             node_id="DragonSampler",
             display_name="Dragon Sampler",
             category=CATEGORY,
+            **searched_as("drag", "move object", "DragonDiffusion", "DiffEditor"),
             description=(
                 "Samples the edited picture: starts where the source started, steered by the energies. Steps and schedule are "
                 "the trajectory's."

@@ -11,7 +11,7 @@ from ..dragon_core.errors import DragonError
 from ..dragon_core.tasks.appearance import Appearance, AppearanceWeights
 from ..dragon_core.tasks.terms import LocalSimilarity, LocalSimilarityToSecond, MeanSimilarity
 from .energy_inputs import energy_input, energy_output
-from .links import CATEGORY, Chain, advanced, named, stacked
+from .links import CATEGORY, Chain, advanced, named, searched_as, stacked
 
 Compare = Literal["local", "mean"]
 Picture = Literal["source", "second picture"]
@@ -24,6 +24,7 @@ class DragonSimilarityLoss(io.ComfyNode):
             node_id="DragonSimilarityLoss",
             display_name="Dragon Similarity Loss",
             category=CATEGORY,
+            **searched_as("feature guidance"),
             description="Pulls a region towards the look of another one, of the same or of a second picture. It guides, and moves nothing.",
             inputs=[
                 io.Mask.Input(

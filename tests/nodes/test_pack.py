@@ -58,3 +58,21 @@ def test_stock_nodes_run_as_in_a_prompt(execute: Any) -> None:
     assert image.is_inference()
     with pytest.raises(KeyError):
         execute("NoSuchNode")
+
+
+def test_nodes_are_found_by_what_others_call_it(pack: Any) -> None:
+    infos = {name: node.GET_NODE_INFO_V1() for name, node in pack.node_classes.items()}  # what /object_info gives to the search
+    if "search_aliases" not in infos["DragonSampler"]:
+        pytest.skip("this ComfyUI has no search aliases")
+    wanted = {
+        "drag": "DragonCanvas",
+        "move object": "DragonMoveLoss",
+        "DragGAN": "DragonDragLoss",
+        "DragDiffusion": "DragonDragLoss",
+        "DragonDiffusion": "DragonSampler",
+        "DiffEditor": "DragonSampler",
+        "DDIM inversion": "DragonInvert",
+        "remove object": "DragonInpaintLoss",
+    }
+    for typed, node in wanted.items():
+        assert typed in infos[node]["search_aliases"], typed
