@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .energies.content import content_energy
+from .energies.form import LEAST
 from .errors import DragonError
 from .features import NO_REFERENCE, Views
 from .regions import FAINT, Regions, either, feathered
@@ -19,14 +20,20 @@ from .tasks.edit import Edit
 
 @dataclass(frozen=True)
 class Energies:
-    """The two parts whose gradients act in different places (DragonDiffusion, equation 4), each (B,)."""
+    """The two parts whose gradients act in different places (DragonDiffusion, equation 4), each (B,); what they cannot fall below."""
 
     edit: Tensor
     content: Tensor
+    least: float = 0.0
 
     @property
     def total(self) -> Tensor:
         return self.edit + self.content
+
+    @property
+    def left(self) -> Tensor:
+        """How far they can still fall: (B,)."""
+        return (self.total - self.least).clamp(min=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +85,11 @@ def borrowed(edits: Sequence[Borrowing], size: tuple[int, int], reference: tuple
 def evaluate(layout: Layout, views: Views) -> Energies:
     """Energies of a chain of edits, laid out on the grid of the features."""
     edit_parts = [e.edit_energy(views, r) for e, r in zip(layout.edits, layout.own, strict=True)]
-    content = content_energy(views.generation, views.source, layout.combined.rest, max(e.content_weight for e in layout.edits))
+    content_weight = max(e.content_weight for e in layout.edits)
+    content = content_energy(views.generation, views.source, layout.combined.rest, content_weight)
     repairs = [e.repair_energy(views, r, layout.combined) for e, r in zip(layout.edits, layout.own, strict=True)]
-    return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, repairs, content))
+    least = LEAST * content_weight + sum(e.least_energy for e in layout.edits)
+    return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, repairs, content), least)
 
 
 def edited_picture(edits: Sequence[Edit], picture: Tensor, reference: Tensor | None = None) -> Tensor:

@@ -5,6 +5,7 @@ g = η (m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content), where z = x / s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -56,16 +57,23 @@ class GuidanceScale:
     nudge for every model, resolution and mask. Where there was next to nothing to calibrate on (a picture that is only to be held as it
     is starts at the minimum), η is brought down as soon as g would grow beyond ``MOST_GROWTH`` times that.
     ``paper=True`` uses the authors' fixed η = strength · 1000 · κ instead.
+
+    A run that edits nothing but holds or mends is begun where its energies are flat: at their minimum (content) or at their maximum
+    (contrast). There is nothing to calibrate on, and noise would be made as large as a prediction. With a ``limit`` given, nothing is kept:
+    ``strength`` is the most that g may be at any step, and η the limit where that is less.
     """
 
     strength: float
     paper: bool = False
     eta: Tensor | None = None
 
-    def __call__(self, gradient: Tensor, eps: Tensor, region: Tensor) -> Tensor:
-        """gradient, eps: (B, C, h, w). region: (M, h, w), source and target of the edit."""
+    def __call__(self, gradient: Tensor, eps: Tensor, region: Tensor, limit: Tensor | None = None) -> Tensor:
+        """gradient, eps: (B, C, h, w). region: (M, h, w), source and target of the edit. limit: of η, see :func:`reach`."""
         if self.paper:
             return gradient * (self.strength * 1000 * PAPER_KAPPA)
+        if limit is not None:
+            most = self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
+            return gradient * torch.minimum(most, limit)
         if self.eta is None:
             size = rms(gradient, region)
             eta = torch.where(size > 0, self.strength * rms(eps, region) / size.clamp(min=1e-30), torch.zeros_like(size))
@@ -76,6 +84,16 @@ class GuidanceScale:
             most = MOST_GROWTH * self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
             self.eta = torch.minimum(self.eta, most)
         return gradient * self.eta
+
+
+def reach(gradient: Tensor, left: Tensor, sigma: float) -> Tensor:
+    """η that takes energies which can still fall by ``left`` (B,) to their minimum, on a straight way: (B, 1, 1, 1).
+
+    x̂0 = x − σηg moves z by ση / sqrt(1 + σ²) against its gradient, so the energies fall by that times the gradient's square, to first
+    order. It is Polyak's step, which does not overshoot where an energy is convex.
+    """
+    fall = gradient.square().sum((1, 2, 3), keepdim=True) * (sigma / math.sqrt(1 + sigma**2))
+    return left.view(-1, 1, 1, 1) / fall.clamp(min=SMALLEST_SLOPE)
 
 
 def rms(values: Tensor, region: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from ..dragon_core.attention import Sharing, Visible, merge_tokens
 from ..dragon_core.edit import Hold, Prediction, run_edit
 from ..dragon_core.errors import DragonError
 from ..dragon_core.features import Features, Views, to_grid
-from ..dragon_core.guidance import GuidanceScale, masked_gradient
+from ..dragon_core.guidance import GuidanceScale, masked_gradient, reach
 from ..dragon_core.inversion import invert
 from ..dragon_core.regions import grown
 from ..dragon_core.schedule import EditSchedule, Window
@@ -454,7 +454,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 "the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step"
             )
         gradient = torch.stack(split.gradients).mean(0)
-        guidance = run.scale(gradient, eps, run.layout.touched)
+        guidance = run.scale(gradient, eps, run.layout.touched, split.reach(gradient))
         run.readings.append(split.reading(step, guidance, eps))
         return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
 
@@ -549,6 +549,7 @@ class GuidedEvaluation:
         self.energies: list[composition.Energies] = []
         self.positive = x
         self.others = False
+        self.pulls = True
 
     def __call__(self, args: Options) -> list[Tensor]:
         positive, negative = args["conds"]
@@ -583,7 +584,8 @@ class GuidedEvaluation:
             mask = mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)
             gradient = masked_gradient(z, energies, mask, views.generation)
         self.gradients.append(gradient.unflatten(0, (repeats, self.batch)).mean(0))
-        self.energies.append(composition.Energies(energies.edit.detach(), energies.content.detach()))
+        self.pulls = energies.edit.requires_grad
+        self.energies.append(replace(energies, edit=energies.edit.detach(), content=energies.content.detach()))
         return out.detach()
 
     def _views(self, generation: Features, repeats: int) -> Views:
@@ -600,6 +602,12 @@ class GuidedEvaluation:
             size = (features[0].shape[-2], features[0].shape[-1])
             self.run.on_features, self.run.repeats = composition.Layout.of(edits, size), repeats
         return self.run.on_features
+
+    def reach(self, gradient: Tensor) -> Tensor | None:
+        """How far the guidance may go where no edit pulls at anything; None where one does."""
+        if self.pulls:
+            return None
+        return reach(gradient, torch.stack([e.left[: self.batch] for e in self.energies]).mean(0), self.sigma)
 
     def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
         edit = torch.stack([e.edit[: self.batch] for e in self.energies]).mean(0)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+#: What is left of an attraction's weight where everything is alike, S = 1.
+LEAST = 1 / 5
+
 
 def attraction(weight: float, s: Tensor) -> Tensor:
     return weight / (1 + 4 * s)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..energies.appearance import appearance_energy
+from ..energies.form import LEAST
 from ..errors import DragonError
 from ..features import Views
 from ..look import transferred
@@ -52,6 +53,10 @@ class Appearance:
     @property
     def content_weight(self) -> float:
         return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weights.edit
 
     @property
     def leads(self) -> bool:

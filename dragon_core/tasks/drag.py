@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..displacement import capsules, displacement, sample
+from ..energies.form import LEAST
 from ..energies.points import departure_energy, points_energy
 from ..errors import DragonError
 from ..features import Views
@@ -65,6 +66,10 @@ class Drag:
     @property
     def content_weight(self) -> float:
         return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weights.edit
 
     @property
     def leads(self) -> bool:

@@ -22,6 +22,10 @@ class Edit(Protocol):
     def content_weight(self) -> float:
         """How strongly everything outside the edit is held. Of combined edits the largest counts."""
 
+    @property
+    def least_energy(self) -> float:
+        """What its edit and repair energy together cannot fall below: the share of an attraction that is left when all is alike."""
+
     def cropped(self, image_size: tuple[int, int]) -> Edit:
         """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
 

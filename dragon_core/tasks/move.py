@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..energies.contrast import contrast_energy
 from ..energies.edit import edit_energy
+from ..energies.form import LEAST
 from ..energies.inpaint import inpaint_energy
 from ..errors import DragonError
 from ..features import Views
@@ -82,6 +83,10 @@ class Move:
     @property
     def content_weight(self) -> float:
         return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * (self.weights.edit + self.weights.inpaint)
 
     def cropped(self, image_size: tuple[int, int]) -> Move:
         if tuple(image_size) == self.image_size:

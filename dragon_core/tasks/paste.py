@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..energies.edit import edit_energy
+from ..energies.form import LEAST
 from ..errors import DragonError
 from ..features import Views
 from ..regions import Regions, centroids, on_grid
@@ -58,6 +59,10 @@ class Paste:
     @property
     def content_weight(self) -> float:
         return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weights.edit
 
     @property
     def leads(self) -> bool:

@@ -16,6 +16,7 @@ from ..energies.appearance import appearance_energy
 from ..energies.content import content_energy
 from ..energies.contrast import contrast_energy
 from ..energies.edit import edit_energy
+from ..energies.form import LEAST
 from ..energies.inpaint import inpaint_energy
 from ..errors import DragonError
 from ..features import Features, Views, region_mean
@@ -51,6 +52,10 @@ class Term:
     @property
     def content_weight(self) -> float:
         return 0.0
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weight
 
     @property
     def leads(self) -> bool:
@@ -124,6 +129,10 @@ class ContentElsewhere:
         return self.weight
 
     @property
+    def least_energy(self) -> float:
+        return 0.0  # of its own: what it holds is the content term's, of which a chain has one
+
+    @property
     def leads(self) -> bool:
         return False
 
@@ -160,6 +169,10 @@ class ContentElsewhere:
 @dataclass(frozen=True, eq=False)
 class Contrast(Term):
     """Push what ``mask`` covers away from what was there, where no other edit puts something."""
+
+    @property
+    def least_energy(self) -> float:
+        return 0.0
 
     def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return contrast_energy(views.generation, views.source, own.source * (1 - combined.target), self.weight)

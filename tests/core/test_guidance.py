@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dragon_core.composition import Energies
-from dragon_core.guidance import GuidanceScale, masked_gradient, rms
+from dragon_core.guidance import GuidanceScale, masked_gradient, reach, rms
 
 
 def rand(*shape: int, seed: int) -> Tensor:
@@ -215,3 +215,48 @@ def test_calibrated_on_next_to_nothing_it_comes_down_as_soon_as_there_is_somethi
 def test_where_nothing_is_edited_all_of_the_picture_counts() -> None:
     values = rand(2, 4, 5, 6, seed=33)
     torch.testing.assert_close(rms(values, torch.zeros(1, 5, 6)), rms(values, torch.ones(1, 5, 6)))
+
+
+# Runs that edit nothing
+
+
+@pytest.mark.parametrize("sigma", [0.1, 1.0, 14.0])
+def test_reach_uses_up_what_is_left_on_a_straight_way(sigma: float) -> None:
+    """E = <a, z> falls along a by exactly what is left, when x̂0 and so x is moved by −σηg."""
+    a, x = rand(2, 4, 5, 6, seed=34), rand(2, 4, 5, 6, seed=35)
+    left = torch.tensor([0.3, 2.0])
+    after = x - sigma * reach(a, left, sigma) * a
+    fall = (a * (x - after) / math.sqrt(1 + sigma**2)).sum((1, 2, 3))
+    assert fall.tolist() == pytest.approx(left.tolist(), rel=1e-5)
+
+
+def test_reach_goes_half_the_way_in_a_bowl() -> None:
+    """E = |z|², all of it left: Polyak's step ends in the middle, and never beyond the bottom in any bowl."""
+    z = rand(1, 4, 5, 6, seed=36)
+    after = z - 1 / math.sqrt(2) * reach(2 * z, z.square().sum((1, 2, 3)), 1.0) * 2 * z
+    torch.testing.assert_close(after, z / 2)
+
+
+def test_rounding_noise_is_not_made_large() -> None:
+    """A picture that is to be held as it is: nothing is left to gain, though there is a gradient."""
+    gradient, eps = rand(2, 4, 5, 6, seed=37), rand(2, 4, 5, 6, seed=38)
+    left = torch.tensor([0.0, 1e-12])
+    g = GuidanceScale(0.5)(1e-9 * gradient, eps, region(), reach(1e-9 * gradient, left, 1.0))
+    assert not g[0].any()
+    g = GuidanceScale(0.5)(1e-3 * gradient, eps, region(), reach(1e-3 * gradient, left, 1.0))
+    assert 0 < float(g[1].abs().max()) < 1e-9
+
+
+def test_strength_is_the_most_that_a_limited_guidance_may_be() -> None:
+    """At every step, whatever the steps before were."""
+    eps, scale = rand(2, 4, 5, 6, seed=39), GuidanceScale(0.25)
+    for factor in (1e-6, 1.0, 1e-3):
+        gradient = factor * rand(2, 4, 5, 6, seed=40)
+        g = scale(gradient, eps, region(), reach(gradient, torch.full((2,), 1e12), 1.0))
+        assert size_in(g, region()) == pytest.approx([0.25 * size for size in size_in(eps, region())], rel=1e-5)
+    assert scale.eta is None, "nothing is kept"
+
+
+def test_what_is_left_is_counted_from_the_least() -> None:
+    energies = Energies(torch.tensor([1.0, 0.2]), torch.tensor([2.0, 0.7]), least=1.0)
+    assert energies.left.tolist() == pytest.approx([2.0, 0.0])

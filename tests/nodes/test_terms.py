@@ -59,6 +59,63 @@ def test_similarity_brings_the_object_s_look(scene: Any, sample: Any, run: Any, 
     assert float((latent_mean(sample(scene, energy=energy, **gentle), other) - wanted).norm()) < 0.99 * free
 
 
+@pytest.mark.parametrize("words", ["the source's", "others"])
+def test_content_alone_holds_the_picture(make_scene: Any, sample: Any, run: Any, mini: Any, words: str) -> None:
+    """It starts at its minimum, or near it: there is little to gain, and nothing of that may become noise."""
+    scene = make_scene(steps=6)
+    (other,) = run("CLIPTextEncode", clip=mini.clip, text="a blue vase")
+    given = {"hold_background": 0.0, "guide_every_until": 1.0, "energy_scale": 0.2}
+    given["positive"] = scene.positive if words == "the source's" else other
+    (energy,) = run("DragonContentLoss", weight=6.0)
+    everywhere, source = torch.ones_like(scene.mask), scene.latent["samples"]
+    free, held = sample(scene, **given), sample(scene, energy=energy, **given)
+    assert distance(held, source, everywhere) < 0.8 * distance(free, source, everywhere)
+
+
+@pytest.fixture
+def last_energy(run: Any, scene: Any, mini: Any) -> Any:
+    """`last_energy(chain, strength)` → the chain's energy before the last step, of a run with the nodes' own settings."""
+
+    def of(chain: Any, strength: float) -> float:
+        given = {"branch": scene.branch, "positive": scene.positive, "negative": scene.negative, "energy": chain}
+        (guider, *_) = run("DragonGuider", model=mini.model, energy_scale=strength, guide_every_until=1.0, **given)
+        (sampler,) = run("DragonEulerSampler")
+        start = scene.start["samples"]
+        with torch.inference_mode():
+            guider.sample(torch.zeros_like(start), start, sampler, scene.sigmas, disable_pbar=True, seed=0)
+        return float((guider.readings[-1].edit + guider.readings[-1].content).mean())
+
+    return of
+
+
+@pytest.mark.parametrize("term", ["content", "contrast", "inpaint", "local", "mean"])
+def test_each_alone_lowers_its_own_energy(run: Any, regions: Any, last_energy: Any, term: str) -> None:
+    mask, other = regions
+    nodes = {
+        "content": ("DragonContentLoss", {}),
+        "contrast": ("DragonContrastLoss", {"mask": mask}),
+        "inpaint": ("DragonInpaintLoss", {"mask": mask, "fill": other, "start_latent": "keep"}),
+        "local": ("DragonSimilarityLoss", {"mask": mask, "compare": "local", "dx": 48, "dy": 20}),
+        "mean": ("DragonSimilarityLoss", {"mask": other, "compare": "mean", "reference_mask": mask}),
+    }
+    node, given = nodes[term]
+    (energy,) = run(node, **given)
+    assert last_energy(energy, 0.1) < last_energy(energy, 1e-9)
+
+
+def test_only_runs_that_edit_nothing_are_limited(scene: Any, sample: Any, run: Any, move: Any, pack: Any, monkeypatch: Any) -> None:
+    """A chain with an edit in it keeps the strength of its first step."""
+
+    def asked(*_: Any) -> Any:
+        raise AssertionError("an edit's guidance was limited")
+
+    monkeypatch.setattr(pack.submodule("nodes.bridge"), "reach", asked)
+    (content,) = run("DragonContentLoss", weight=6.0)
+    sample(scene, energy=(*content, *move(scene)), **GUIDED)
+    with pytest.raises(AssertionError, match="was limited"):
+        sample(scene, energy=content, **GUIDED)
+
+
 def test_similarity_to_a_second_picture_needs_one(scene: Any, sample: Any, run: Any, regions: Any, refused: Any) -> None:
     for given in ({"compare": "local"}, {"compare": "mean", "reference_mask": regions[1]}):
         (energy,) = run("DragonSimilarityLoss", mask=regions[0], picture="second picture", **given)

@@ -12,9 +12,12 @@ from dragon_core import composition
 from dragon_core.errors import DragonError
 from dragon_core.features import Features, Views
 from dragon_core.guidance import masked_gradient
+from dragon_core.tasks.appearance import Appearance
 from dragon_core.tasks.borrowing import Borrowing
+from dragon_core.tasks.drag import DragWeights, drag
 from dragon_core.tasks.edit import Edit
 from dragon_core.tasks.move import Move, MoveWeights
+from dragon_core.tasks.paste import Paste
 from dragon_core.tasks.terms import (
     Content,
     ContentElsewhere,
@@ -103,6 +106,42 @@ def test_golden_numbers(picture: int) -> None:
     for name, (edit, edit_part, content_part) in expected.items():
         got = parts(edit)
         assert (float(got.edit[picture]), float(got.content[picture])) == pytest.approx((edit_part, content_part), rel=1e-5), name
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Content(MASK, 6.0),
+        ContentElsewhere(6.0),
+        Inpaint(MASK, 0.8),
+        Inpaint(MASK, 0.8, OTHER),
+        LocalSimilarity(MASK, 4.0, (8, 4)),
+        LocalSimilarityToSecond(MASK, 4.0),
+        MeanSimilarity(MASK, 3.5, OTHER),
+        Move(MASK, AffineWarp(SIZE, (8, 4)), MoveWeights(contrast=0.0)),
+        drag([((12.0, 12.0), (30.0, 20.0))], SIZE, weights=DragWeights(inpaint=0.0)),
+        Appearance(MASK, OTHER),
+        Paste(MASK, (32.0, 16.0)),
+    ],
+    ids=lambda edit: type(edit).__name__,
+)
+def test_the_least_is_what_is_left_when_all_is_alike(edit: Edit) -> None:
+    """A picture without any difference satisfies every pull; other features leave more."""
+    (edit,) = composition.fitted([edit], SIZE, 8, SIZE)
+    even = tuple(torch.ones_like(f) for f in features(1))
+    layout = composition.Layout.of([edit, Contrast(OTHER, 0.0)], GRID)
+    got = composition.evaluate(layout, Views(even, even, even))
+    torch.testing.assert_close(got.total, torch.full_like(got.total, got.least))
+    assert float(composition.evaluate(layout, views()).left.min()) > 0.1 * got.least
+
+
+def test_content_that_is_held_has_nothing_left_to_gain() -> None:
+    """What is pushed away has: down to no likeness at all."""
+    same = Views(features(1), features(1))
+    assert float(composition.evaluate(composition.Layout.of([Content(MASK, 6.0)], GRID), same).left.max()) < 1e-12
+    (edit,) = composition.fitted([Contrast(MASK, 0.3)], SIZE, 8)
+    left = composition.evaluate(composition.Layout.of([edit], GRID), same).left
+    torch.testing.assert_close(left, torch.full_like(left, 0.3))
 
 
 def test_content_without_a_mask_is_what_a_move_holds() -> None:
