@@ -24,7 +24,8 @@ class Parts:
     """Which parts of Dragon are on.
 
     The paper has the first two. ``lead``: the edited trajectory leads the object (``hold_object_until``). ``draft``: that trajectory
-    is made from an edit of pixels (DragonDraft). ``composite``: outside the edit the source's pixels stay (DragonComposite).
+    is made from an edit of pixels (DragonDraft). ``composite``: outside the edit the source's pixels stay, and detail that the VAE
+    took from the draft comes back (DragonComposite).
     """
 
     guidance: bool = True
@@ -92,13 +93,15 @@ def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     if not parts.lead:
         settings = Settings({"DragonSampler.hold_object_until": 0.0}).over(settings)
     links = {"model": model, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
+    drafted: dict[str, Any] = {}
     if parts.draft:
-        links["draft"] = host.encode(host.picture(_draft(case, host, settings, energy)))
+        drafted = {"draft": _draft(case, host, settings, energy), "vae": host.loaded[2]}
+        links["draft"] = host.encode(host.picture(drafted["draft"]))
     latent, changed = host.run("DragonSampler", settings, **links)[:2]
     picture = host.decode(latent)
     if not parts.composite:
         return picture
-    links = {"image": host.image(picture), "source": host.image(case.source), "changed": changed}
+    links = {"image": host.image(picture), "source": host.image(case.source), "changed": changed, **drafted}
     return host.picture(host.run("DragonComposite", settings, **links)[0])
 
 

@@ -12,6 +12,13 @@ def noise(*shape: int, seed: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
+def through(run: Any, mini: Any, picture: torch.Tensor) -> torch.Tensor:
+    """A picture through the VAE and back."""
+    (latent,) = run("VAEEncode", vae=mini.vae, pixels=picture)
+    decoded: torch.Tensor = run("VAEDecode", vae=mini.vae, samples=latent)[0]
+    return decoded
+
+
 def test_each_pixel_comes_from_where_the_mask_says(run: Any) -> None:
     image, source, changed = noise(1, 16, 24, 3, seed=1), noise(1, 16, 24, 3, seed=2), torch.zeros(1, 16, 24)
     changed[:, 4:8, 4:12], changed[:, 9] = 1, 0.25
@@ -47,6 +54,40 @@ def test_one_source_and_mask_serve_a_batch(run: Any) -> None:
 def test_what_does_not_fit_is_refused(run: Any, image: Any, source: Any, changed: Any, says: str) -> None:
     with pytest.raises(ValueError, match=f"DragonComposite: .*{says}"):
         run("DragonComposite", image=torch.zeros(image), source=torch.zeros(source), changed=torch.zeros(changed))
+
+
+def test_an_edit_that_is_its_draft_gets_the_drafts_own_pixels(run: Any, mini: Any, scene: Any) -> None:
+    draft = scene.image
+    decoded = through(run, mini, draft)
+    links = {"image": decoded, "source": torch.zeros_like(draft), "changed": torch.ones(draft.shape[:3])}
+    (plain,) = run("DragonComposite", **links)
+    assert torch.equal(plain, decoded)
+    (result,) = run("DragonComposite", **links, draft=draft, vae=mini.vae)
+    torch.testing.assert_close(result, draft, atol=1e-6, rtol=0)
+    assert float((plain - draft).abs().max()) > 0.05  # there was something to give back
+    (off,) = run("DragonComposite", **links, draft=draft, vae=mini.vae, detail=0.0)
+    assert torch.equal(off, plain)
+
+
+def test_detail_of_a_picture_that_the_vae_crops(run: Any, mini: Any, scene: Any) -> None:
+    draft = torch.nn.functional.pad(scene.image.movedim(-1, 1), (3, 2, 1, 4), mode="replicate").movedim(1, -1)
+    inner = draft[:, 2:-3, 2:-3]  # what is left of 5 pixels too many, taken from both sides
+    decoded = through(run, mini, inner)
+    assert decoded.shape == inner.shape == scene.image.shape
+    links = {"image": decoded, "source": torch.zeros_like(draft), "changed": torch.ones(decoded.shape[:3])}
+    (result,) = run("DragonComposite", **links, draft=draft, vae=mini.vae)
+    torch.testing.assert_close(result[:, 2:-3, 2:-3], inner, atol=1e-6, rtol=0)
+
+
+def test_a_draft_that_does_not_fit_is_refused(run: Any, mini: Any) -> None:
+    image = torch.zeros(1, 64, 64, 3)
+    links = {"image": image, "source": image, "changed": torch.ones(1, 64, 64)}
+    with pytest.raises(ValueError, match="DragonComposite: a draft is connected but no vae"):
+        run("DragonComposite", **links, draft=image)
+    with pytest.raises(ValueError, match="DragonComposite: the edited picture is 64×64, the draft 256×64"):
+        run("DragonComposite", **links, draft=torch.zeros(1, 64, 256, 3), vae=mini.vae)
+    with pytest.raises(ValueError, match="DragonComposite: 3 drafts do not fit 1 edited pictures"):
+        run("DragonComposite", **links, draft=torch.zeros(3, 64, 64, 3), vae=mini.vae)
 
 
 def test_the_samplers_mask_covers_the_edit_and_fades(run: Any, mini: Any, scene: Any, move: Any) -> None:
