@@ -1,4 +1,4 @@
-"""The developer's commands: `python3 -m dev demo`, `python3 -m dev test`, `python3 -m dev run`.
+"""The developer's commands: `python3 -m dev demo`, `python3 -m dev test`, `python3 -m dev run`, `python3 -m dev locales`.
 
 Any Python 3.11 will do: each command first sets up what it needs in the cache folder (see dev/environment.py) and then
 runs itself again there.
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     signal.signal(signal.SIGTERM, _leave)
     options, rest = _parser().parse_known_args(arguments)
-    if rest and options.command == "demo":
+    if rest and options.command in ("demo", "locales"):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         ready = environment.ensure()
@@ -38,6 +38,11 @@ def main(arguments: list[str]) -> int:
             environment.become(command, {"PYTHONPATH": str(REPOSITORY)})
         if options.command == "demo":
             return _demo(ready, options)
+        if options.command == "locales":
+            from dev import locales
+
+            LOG.info("Written: %s", locales.write(ready))
+            return 0
         from dev import checks
 
         return checks.run(arguments[1:])
@@ -51,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m dev", description="Dragon's developer commands.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | run")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | run | locales")
     demo = commands.add_parser("demo", help="move an object in a picture, or run another template, through a real ComfyUI server")
     demo.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="your own picture (default: one that is shipped)")
     demo.add_argument("--mask", type=Path, help="the object in IMAGE: white on black, of the same size")
@@ -65,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("rest", nargs="*", metavar="TIER", help="default: all but slow")
     run = commands.add_parser("run", help="run Python with ComfyUI and this repository importable: run -- -m training.vae")
     run.add_argument("rest", nargs="*", metavar="-- ARGUMENT", help="passed to the interpreter")
+    commands.add_parser("locales", help="write locales/en from the nodes, after a text of theirs has changed")
     return parser
 
 

@@ -92,6 +92,14 @@ def test_help_page_is_served(installed: Server, node_id: str) -> None:
     assert page.startswith("# ")
 
 
+def test_texts_are_served_in_both_languages(installed: Server) -> None:
+    """Where the frontend asks for what packs bring; all of it is compared with the nodes in tests/nodes/test_locales.py."""
+    served = installed.client.get_json("/i18n")
+    assert served["en"]["nodeDefs"]["DragonSampler"]["display_name"] == "Dragon Sampler"
+    assert served["zh"]["nodeDefs"]["DragonSampler"]["display_name"] == "Dragon 采样器"
+    assert served["zh"]["nodeCategories"]["Dragon"] == "Dragon 拖拽编辑"
+
+
 def test_what_is_not_there_is_refused(installed: Server) -> None:
     """So that the tests above cannot pass by a catch-all page."""
     with pytest.raises(DevError, match="404"):
