@@ -1,6 +1,7 @@
 """The real frontend, served by a real server, in the system's Chromium: nothing here stands in for anything.
 
-Skipped, with the reason, where there is no Chromium. DRAGON_FRONTEND names the `static` folder of another frontend release.
+Skipped, with the reason, where there is no Chromium. DRAGON_FRONTEND names the `static` folder of another frontend release,
+DRAGON_SCREENSHOTS a folder in which to keep what the templates look like.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,13 @@ import pytest
 from PIL import Image
 
 from dev import environment, pack
-from dev.paths import WORKFLOWS
+from dev.paths import PACK_NAME, WORKFLOWS
 from dev.server import Server, copy_inputs, running
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
 SETTINGS = {
+    "Comfy.Locale": "en",
     "Comfy.TutorialCompleted": True,
     "Comfy.Canvas.NavigationMode": "legacy",
     "Comfy.Minimap.Visible": False,
@@ -199,20 +201,24 @@ class Canvas:
 
 
 @pytest.fixture(scope="session")
-def open_frontend(chromium: Any, server: Server) -> Callable[[str], Frontend]:
-    def open_one(renderer: str) -> Frontend:
+def open_frontend(chromium: Any, server: Server) -> Callable[..., Frontend]:
+    """`open_frontend("nodes-2.0", {"Comfy.Locale": "zh"}, template="move_object")`"""
+
+    def open_one(renderer: str, changed: Mapping[str, Any] | None = None, template: str | None = None) -> Frontend:
         page = chromium.new_page(viewport={"width": 1300, "height": 1000})
         frontend = Frontend(page, renderer)
 
         def note(kind: str, text: str, where: str = "") -> None:
-            if "dragon" in f"{text} {where}".lower():
+            # "api.comfy.org": the frontend asks the registry about the packs of a template, and may not be let out.
+            if "dragon" in f"{text} {where}".lower() and "api.comfy.org" not in text:
                 frontend.complaints.append(f"{kind}: {text[:400]} ({where})")
 
         page.on("console", lambda said: note(said.type, said.text, str(said.location)) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: note("uncaught", f"{error} {getattr(error, 'stack', '')}"))
-        settings = {**SETTINGS, "Comfy.VueNodes.Enabled": renderer == "nodes-2.0"}
+        settings = {**SETTINGS, **(changed or {}), "Comfy.VueNodes.Enabled": renderer == "nodes-2.0"}
         page.request.post(f"{server.client.url}/api/settings", data=json.dumps(settings), headers={"content-type": "application/json"})
-        page.goto(server.client.url, wait_until="domcontentloaded", timeout=START)
+        query = f"/?template={template}&source={PACK_NAME}" if template else ""
+        page.goto(server.client.url + query, wait_until="domcontentloaded", timeout=START)
         page.wait_for_function("() => window.app?.graph && window.LiteGraph?.registered_node_types?.DragonCanvas", timeout=START)
         page.wait_for_timeout(1000)
         page.keyboard.press("Escape")  # the template dialog of a first start
@@ -223,7 +229,7 @@ def open_frontend(chromium: Any, server: Server) -> Callable[[str], Frontend]:
 
 
 @pytest.fixture(scope="session", params=["classic", "nodes-2.0"])
-def frontend(request: pytest.FixtureRequest, open_frontend: Callable[[str], Frontend]) -> Iterator[Frontend]:
+def frontend(request: pytest.FixtureRequest, open_frontend: Callable[..., Frontend]) -> Iterator[Frontend]:
     opened = open_frontend(request.param)
     yield opened
     opened.page.close()

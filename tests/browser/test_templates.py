@@ -1,0 +1,57 @@
+"""Every template as a user meets it: opened by the frontend, queued with its own button, the result on the node."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.paths import WORKFLOWS
+
+SHIPPED = sorted(WORKFLOWS.glob("*.json"))
+SHORT = ("move_object",)
+RUN = 420_000
+BUTTON = 'button[data-testid="queue-button"], [data-testid="queue-button"] button'
+#: The pictures that an output node shows: LiteGraph keeps them on the node, Nodes 2.0 has elements.
+SHOWN = """(id) => {
+    const images = app.rootGraph.getNodeById(id).imgs ?? document.querySelectorAll(`[data-node-id="${id}"] img`)
+    return images.length > 0 && [...images].every(({ complete, naturalWidth }) => complete && naturalWidth >= 64)
+}"""
+
+
+@pytest.mark.parametrize("renderer", ["classic", "nodes-2.0"])  # the second finds the first one's run in the server's cache
+@pytest.mark.parametrize("file", [pytest.param(each, id=each.stem, marks=() if each.stem in SHORT else pytest.mark.full) for each in SHIPPED])
+def test_a_template_opens_and_its_result_arrives(open_frontend: Callable[..., Any], file: Path, renderer: str) -> None:
+    nodes = json.loads(file.read_text("utf-8"))["nodes"]
+    savers = [node["id"] for node in nodes if node["type"] == "SaveImage"]
+    frontend = open_frontend(renderer, {"Comfy.UseNewMenu": "Top"}, template=file.stem)
+    try:
+        frontend.page.wait_for_function(f"() => app.rootGraph.nodes.length === {len(nodes)}")
+        assert frontend.js("() => app.rootGraph.nodes.filter(({ type }) => !LiteGraph.registered_node_types[type])") == []
+        frontend.page.locator(BUTTON).first.click()
+        for saver in savers:
+            frontend.page.wait_for_function("(id) => app.nodeOutputs[id]?.images?.length > 0", arg=saver, timeout=RUN)
+        fit(frontend)  # LiteGraph loads only what is in sight
+        for saver in savers:
+            frontend.page.wait_for_function(SHOWN, arg=saver)
+        assert frontend.complaints == []
+        keep(frontend, f"{file.stem}_{renderer}.png")
+    finally:
+        frontend.page.close()
+
+
+def fit(frontend: Any) -> None:
+    frontend.page.set_viewport_size({"width": 1920, "height": 1080})
+    frontend.page.wait_for_timeout(500)
+    frontend.js("async () => { await app.extensionManager.command.execute('Comfy.Canvas.FitView') }")
+    frontend.page.wait_for_timeout(1500)
+
+
+def keep(frontend: Any, name: str) -> None:
+    """The whole graph, for a person to look at."""
+    if folder := os.environ.get("DRAGON_SCREENSHOTS"):
+        frontend.page.screenshot(path=Path(folder) / name)
