@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -52,13 +53,13 @@ def pre_cfg(model: Any) -> Any:
     return clone
 
 
-def lora(model: Any) -> Any:
+def lora(model: Any, strength: float = 1.0) -> Any:
     """Weights patched as LoRA does it, in the decoder and in the encoder."""
     clone = model.clone()
     names = ["diffusion_model.input_blocks.1.0.in_layers.2.weight", "diffusion_model.output_blocks.4.0.in_layers.2.weight"]
     shapes = {name: model.model.state_dict()[name].shape for name in names}
     weights = {name: (0.02 * torch.randn(shape, generator=torch.Generator().manual_seed(1)),) for name, shape in shapes.items()}
-    assert len(clone.add_patches(weights)) == 2
+    assert len(clone.add_patches(weights, strength)) == 2
     return clone
 
 
@@ -192,6 +193,81 @@ def test_control_in_the_inversion_acts_on_the_reference(scene: Any, run: Any, mi
     (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
     sample(scene, branch=branch, energy=move(scene), cfg=1.0, guide_every_until=0.5, guide_until=0.5)
     assert len(control.rows) == 8 + 2
+
+
+# With every task: what an IP-Adapter, a LoRA and a ControlNet do to the MODEL and the CONDITIONING, at a strength
+
+
+def ip_adapter(model: Any, strength: float) -> Any:
+    """Cross-attention plus, in every block, attention to tokens of a picture, whose weights were loaded in inference mode."""
+    from comfy.ldm.modules.attention import optimized_attention
+
+    with torch.inference_mode():
+        tokens = {width: 3 * torch.randn(2, 1, 4, width, generator=torch.Generator().manual_seed(width)) for width in range(32, 1025, 32)}
+
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: Any) -> torch.Tensor:
+        keys, values = (each.expand(q.shape[0], -1, -1) for each in tokens[q.shape[-1]])
+        heads = options["n_heads"]
+        return optimized_attention(q, k, v, heads) + strength * optimized_attention(q, keys, values, heads)
+
+    clone = model.clone()
+    for name, number in [("input", i) for i in range(12)] + [("middle", 0)] + [("output", i) for i in range(12)]:
+        clone.set_model_attn2_replace(attend, name, number)
+    return clone
+
+
+def foreign(kind: str, strength: float, model: Any, positive: Any) -> dict[str, Any]:
+    """The model and the positive conditioning with one of them connected."""
+    if kind == "IP-Adapter":
+        return {"model": ip_adapter(model, strength), "positive": positive}
+    if kind == "LoRA":
+        return {"model": lora(model, strength), "positive": positive}
+    return {"model": model, "positive": controlled(positive, Control(2.0 * strength))}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An edit of one of the tasks, what it is sampled with, and the result without any foreign patch."""
+
+    energy: Any
+    given: dict[str, Any]
+    plain: torch.Tensor
+
+
+@pytest.fixture(scope="module", params=["resize", "drag", "appearance", "paste", "stack"])
+def case(request: pytest.FixtureRequest, make_scene: Any, sample: Any, run: Any, mini: Any) -> Case:
+    """The second picture is the source itself, for the tasks that take from one; the stack resizes one thing and pastes another."""
+    scene = make_scene(steps=2)
+    resized = {"mask": scene.mask, "scale": 0.7, "dx": 24}
+    pasted = {"reference_mask": scene.mask, "x": 72.0, "y": 44.0}
+    chains: dict[str, list[tuple[str, dict[str, Any]]]] = {
+        "resize": [("DragonResizeLoss", resized)],
+        "drag": [("DragonDragLoss", {"points": "[[[20, 24], [44, 32]]]", "image": scene.image})],
+        "appearance": [("DragonAppearanceLoss", {"mask": scene.mask, "reference_mask": scene.mask.roll((20, 40), (1, 2))})],
+        "paste": [("DragonPasteLoss", pasted)],
+        "stack": [("DragonResizeLoss", {**resized, "dx": 0}), ("DragonPasteLoss", pasted)],
+    }
+    energy: Any = ()
+    for node, inputs in chains[request.param]:
+        (energy,) = run(node, energy=energy, **inputs)
+    (branch,) = run("DragonGuidanceBranch", trajectory=scene.trajectory, reference=scene.trajectory)
+    (shared,) = run("DragonCrossAttnPatch", model=mini.model, branch=branch)
+    given = {"scene": scene, "branch": branch, "model": shared, "positive": scene.positive, "cfg": 1.0, **GUIDED}
+    return Case(energy, given, sample(energy=energy, **given))
+
+
+@pytest.mark.parametrize("kind", ["IP-Adapter", "LoRA", "ControlNet"])
+def test_every_task_composes(case: Case, sample: Any, kind: str) -> None:
+    """In one run the foreign patch acts and so does the guidance; at strength 0 the edit is the same, bit for bit."""
+
+    def sampled(strength: float, **given: Any) -> torch.Tensor:
+        patched = foreign(kind, strength, case.given["model"], case.given["positive"])
+        return sample(energy=case.energy, **{**case.given, **patched, **given})
+
+    both = sampled(1.0)
+    assert changed(both, case.plain), "the foreign patch acts"
+    assert changed(both, sampled(1.0, energy_scale=0.0)), "the guidance acts"
+    assert torch.equal(sampled(0.0), case.plain)
 
 
 def test_several_positive_conditionings(scene: Any, run: Any, sample: Any, move: Any, mini: Any) -> None:
