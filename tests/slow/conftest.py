@@ -101,9 +101,18 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             terminalreporter.write_line(line)
 
 
+def _resident(field: str) -> float:
+    """GiB of this process's memory; 0 where Linux does not tell."""
+    status = Path("/proc/self/status")
+    lines = status.read_text("ascii").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith(field)), 0.0)
+
+
 @pytest.fixture(scope="session")
 def measured(pytestconfig: pytest.Config) -> Callable[..., Any]:
-    """`with measured("sd15 edit"):` - seconds and peak memory (of the GPU, or else of the process) go into the summary."""
+    """`with measured("sd15 edit"):` - seconds and peak memory (of the GPU, or else of the process), and how much of it was not
+    there before, go into the summary.
+    """
     lines = pytestconfig.stash.setdefault(FIGURES, [])
 
     @contextmanager
@@ -114,17 +123,16 @@ def measured(pytestconfig: pytest.Config) -> Callable[..., Any]:
             torch.cuda.reset_peak_memory_stats()
         elif Path("/proc/self/clear_refs").exists():
             Path("/proc/self/clear_refs").write_text("5", "ascii")
+        before = torch.cuda.memory_allocated() / 2**30 if cuda else _resident("VmRSS")
         start, cpu_start = time.perf_counter(), time.process_time()
         yield
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu_start
         if cuda:
-            peak = f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU"
-        elif Path("/proc/self/status").exists():
-            high = next(line for line in Path("/proc/self/status").read_text("ascii").splitlines() if line.startswith("VmHWM"))
-            peak = f"{int(high.split()[1]) / 2**20:.1f} GiB resident"
+            peak, where = torch.cuda.max_memory_allocated() / 2**30, "on the GPU"
         else:
-            peak = "memory not measured here"
-        lines.append(f"{what}: {seconds:.1f} s ({cpu:.1f} s of CPU time), {peak}")
+            peak, where = _resident("VmHWM"), "resident"
+        memory = f"{peak:.1f} GiB {where}, {peak - before:.1f} of them new" if peak else "memory not measured here"
+        lines.append(f"{what}: {seconds:.1f} s ({cpu:.1f} s of CPU time), {memory}")
 
     return measure
 

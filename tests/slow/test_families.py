@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from random_checkpoints import SD15_EDITING, SD15_INPAINTING, Family
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -79,10 +80,10 @@ def test_each_row_has_its_own_conditioning(edited: Any) -> None:
             assert row.y is None
 
 
-def test_inpainting_checkpoint(load: Any, run: Any, refused: Any) -> None:
-    from random_checkpoints import SD15_INPAINTING
-
-    with load(SD15_INPAINTING, "bf16", unet_only=True) as (model, _clip, _vae):
-        assert model.model.diffusion_model.in_channels == 9
-        with refused("DragonInvert", "9 input channels", "not supported yet", "Stable Diffusion 1.x, 2.x or SDXL"):
+@pytest.mark.parametrize(("family", "channels"), [(SD15_INPAINTING, 9), (SD15_EDITING, 8)], ids=["inpainting", "instructpix2pix"])
+def test_more_input_channels(load: Any, run: Any, refused: Any, family: Family, channels: int) -> None:
+    with load(family, "bf16", unet_only=True) as (model, _clip, _vae):
+        assert model.model.diffusion_model.in_channels == channels
+        assert type(model.model.model_config).__name__ == family.config
+        with refused("DragonInvert", f"{channels} input channels", "not supported yet", "Stable Diffusion 1.x, 2.x or SDXL"):
             run("DragonInvert", model=model, positive=[[torch.zeros(1, 77, 768), {}]], latent={"samples": torch.zeros(1, 4, 32, 32)})

@@ -89,6 +89,7 @@ SDXL = Family(
     (3, 6),
 )
 SD15_INPAINTING = Family("sd15-inpainting", "SD15", {**SD15.unet, "in_channels": 9}, (6, 9))
+SD15_EDITING = Family("sd15-instructpix2pix", "SD15_instructpix2pix", {**SD15.unet, "in_channels": 8}, (6, 9))
 
 
 def shapes(family: Family, unet_only: bool = False) -> dict[str, torch.Size]:
