@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 COVERED = 0.4
 #: How far beyond its mask an object shows: in cells of a latent, and in pixels of a picture.
 CELL_RIM, PIXEL_RIM = 1, 3
+#: The rim leaves at least this share of what lies off the mask to fill from.
+LEAST_LEFT = 0.1
 #: How far "swap" looks along the shift for noise that was not the object's.
 MAX_HOPS = 8
 
@@ -179,8 +181,22 @@ def filled(clean: Tensor, mask: Tensor) -> Tensor:
     So do the cells next to those: an encoder sees that far, and in a picture of pixels an object's edge is soft.
     """
     rim = PIXEL_RIM if clean.shape[-2:] == mask.shape[-2:] else CELL_RIM
-    hole = grown(touched(mask, clean).squeeze(1).to(clean), rim).unsqueeze(1) > 0
-    return continued(clean, ~hole)
+    return continued(clean, ~hole(mask, (clean.shape[-2], clean.shape[-1]), rim).unsqueeze(1))
+
+
+def hole(mask: Tensor, size: tuple[int, int], rim: int) -> Tensor:
+    """What is to be filled on a grid (h, w) of a mask (M, H, W) and ``rim`` cells around: bool (M, h, w), never all of the grid.
+
+    The rim gives way where it would take nearly all there is to fill from, as between a mask and the frame next to it. Of a mask that
+    touches every cell, those are left that it covers least.
+    """
+    share, reached = on_grid(mask, size), on_grid((mask > FAINT).float(), size) > 0
+    found = torch.where(reached.all(2, keepdim=True).all(1, keepdim=True), share > share.amin((1, 2), keepdim=True), reached)
+    enough = LEAST_LEFT * (~found).sum((1, 2), keepdim=True)
+    for cells in range(1, rim + 1):
+        wider = grown(reached.to(share), cells) > 0
+        found = torch.where((~wider).sum((1, 2), keepdim=True) >= enough, wider, found)
+    return found
 
 
 def share_inside(mask: Tensor, transform: Placement) -> Tensor:

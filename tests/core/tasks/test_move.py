@@ -394,3 +394,56 @@ def test_a_picture_that_the_vae_crops_is_cropped_in_the_middle() -> None:
     assert cropped.image_size == cropped.transform.image_size == (40, 64)
     assert torch.equal(cropped.mask[:, 8:18, 29:43], torch.ones(1, 10, 14)) and float(cropped.mask.sum()) == 140
     assert cropped.transform.centre == (36.0, 13.0) and cropped.transform.shift == (8.0, 0.0)
+
+
+def fills(mask: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A thing of noise before an even ground, 8 pixels a cell or one, and the same with the thing taken away."""
+    known = torch.nn.functional.adaptive_avg_pool2d(mask[:, None], grid) == 0
+    clean = torch.where(known, torch.full((1, 2, *grid), 3.0), 50 + rand(1, 2, *grid, seed=16).float())
+    move = Move(mask, AffineWarp(SIZE, shift=(-1, 0)), start="noise")
+    return clean, move.clear_clean(clean)
+
+
+@pytest.mark.parametrize("grid", [LATENT, SIZE], ids=["cells", "pixels"])
+@pytest.mark.parametrize(
+    "mask",
+    [block(8, 24, 8, 40), block(0, 32, 8, 48), block(0, 24, 0, 48), block(8, 32, 0, 40), 1 - block(0, 8, 40, 48)],
+    ids=["margin", "left", "below", "above and right", "a corner"],
+)
+def test_a_margin_of_one_cell_is_enough_to_fill_from(mask: Tensor, grid: tuple[int, int]) -> None:
+    """All round, on some sides, or one cell: the rim that else would go with the object is what there is."""
+    clean, got = fills(mask, grid)
+    torch.testing.assert_close(got, torch.full_like(clean, 3.0))
+
+
+@pytest.mark.parametrize("mask", [block(1, 31, 1, 47), block(0, 32, 1, 48), 1 - block(31, 32, 47, 48)], ids=["margin", "left", "a corner"])
+def test_one_pixel_is_enough_to_fill_from(mask: Tensor) -> None:
+    clean, got = fills(mask, SIZE)
+    torch.testing.assert_close(got, torch.full_like(clean, 3.0))
+
+
+@pytest.mark.parametrize("how", ["swap", "noise"])
+def test_a_mask_that_touches_every_cell_leaves_those_it_covers_least(how: StartLatent) -> None:
+    """Latents have no purer cells than the corners, of which the mask covers 49 of 64 pixels."""
+    clean = rand(1, 2, *LATENT, seed=17)
+    got = Move(block(1, 31, 1, 47), shift(-1, 0), start=how).clear_clean(clean)
+    changed = {tuple(cell) for cell in (got != clean).any(1)[0].nonzero().tolist()}
+    assert changed == {(i, j) for i in range(4) for j in range(6)} - {(0, 0), (0, 5), (3, 0), (3, 5)}
+
+
+def test_a_little_that_lies_beyond_the_rim_is_not_all_there_is_to_fill_from() -> None:
+    """A margin with one free cell more in its corner: the hole is filled from all round, not from that cell."""
+    mask = block(8, 88, 8, 120, WIDE)
+    mask[:, 8:16, 8:16] = 0
+    clean = rand(1, 2, *WIDE_LATENT, seed=18)
+    got = Move(mask, AffineWarp(WIDE, shift=(-1, 0)), start="noise").clear_clean(clean)
+    kept = torch.nn.functional.adaptive_avg_pool2d(mask[:, None], WIDE_LATENT) == 0
+    assert torch.equal((got == clean).all(1, keepdim=True), kept)
+
+
+def test_each_mask_of_a_batch_has_its_own_rim() -> None:
+    near, far = block(8, 24, 8, 40), block(8, 16, 16, 24)
+    clean = rand(2, 2, *LATENT, seed=19)
+    both = Move(torch.cat((near, far)), shift(-1, 0), start="noise").clear_clean(clean)
+    for b, mask in enumerate((near, far)):
+        assert torch.equal(both[b : b + 1], Move(mask, shift(-1, 0), start="noise").clear_clean(clean[b : b + 1]))
