@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dragon_core.drawing import encode_runs, read_drawing
+from dragon_core.tasks.drag import drag
 from dragon_core.transforms import AffineWarp
 
 MODULES = "/extensions/dragon-diffusion/canvas"
@@ -87,3 +88,32 @@ def test_a_hole_is_filled_with_what_is_around_it(frontend: Any) -> None:
     inside = filled[hole > 0]
     assert inside.min() >= ramp[0, 12, 0] and inside.max() <= ramp[0, 36, 0]
     assert np.abs(filled[16, 16:32] - ramp[16, 16:32, 0].astype(int)).max() < 40
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_what_arrows_drag_in_an_area_comes_from_where_the_node_has_it_from(frontend: Any, masked: bool) -> None:
+    """The preview takes fewer nodes and hops: it is off by a small share of the arrows' length at most."""
+    import torch
+
+    pairs = (((200.0, 150.0), (260.0, 180.0)), ((330.0, 220.0), (300.0, 260.0)), ((240.0, 260.0), (240.0, 260.0)))
+    cells = np.zeros((100, 160), bool)
+    cells[15:85, 25:110] = True
+    mask = torch.from_numpy(np.kron(cells, np.ones((4, 4))))[None] if masked else None
+    move = drag(pairs, (400, 640), mask, "area").carried.transform
+    script = f"""async ([item, pairs, size]) => {{
+        const [m, w] = await Promise.all([import('{MODULES}/mask.js'), import('{MODULES}/warp.js')])
+        const ways = pairs.map(([handle, target]) => ({{ handle, target }}))
+        const depth = item ? w.depthIn(m.decodeRuns(item), size) : w.depthRound(ways, size)
+        const {{ columns, rows, dx, dy }} = w.origins(ways, depth, size)
+        return [columns, rows, [...dx], [...dy]]
+    }}"""
+    item = {"size": [160, 100], "runs": encode_runs(cells)} if masked else None
+    columns, rows, dx, dy = frontend.js(script, [item, pairs, [640, 400]])
+    y, x = np.meshgrid(np.arange(rows + 1) * 400 / rows, np.arange(columns + 1) * 640 / columns, indexing="ij")
+    points = torch.from_numpy(np.stack([x, y], -1))
+    expected = (move.inverse(points) - points).numpy()
+    found = np.stack([dx, dy], -1).reshape(rows + 1, columns + 1, 2)
+    off = np.linalg.norm(found - expected, axis=-1)
+    moving = np.linalg.norm(expected, axis=-1) > 1
+    assert moving.sum() > 100
+    assert off[moving].mean() < 2 and off.max() < 12

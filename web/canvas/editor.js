@@ -559,8 +559,10 @@ export class Editor {
     const brush = paints && this.hover && this.canDraw ? { at: this.hover, radius: this.brushRadius(), erases: this.tool === 'eraser' } : null
     // While masks are made, the object is where it is in the picture, or one could not paint on it.
     const shown = showsResult && (this.tool === 'move' || this.tool === 'arrow')
+    // Only while an arrow is held: the next one begins on the picture as it is.
+    const showsPull = shown && this.tool === 'arrow' && this.gesture !== null
     if (layers || drawing.size) {
-      drawFrame(context, { layers, size, drawing, active, selection, showsResult: shown, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
+      drawFrame(context, { layers, size, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
     }
     if (this.gesture) this.panel.say(this)
   }

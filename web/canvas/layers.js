@@ -6,6 +6,7 @@
 import { fillHoles } from './fill.js'
 import { distanceToSegment } from './geometry.js'
 import { blank, copied, extent } from './mask.js'
+import { depthIn, depthRound, origins, pull, pulls } from './warp.js'
 
 /** @typedef {import('./mask.js').Mask} Mask */
 /** @typedef {{ canvas: HTMLCanvasElement, left: number, top: number }} Cutout canvas pixels from the picture's corner */
@@ -45,6 +46,10 @@ export class Layers {
     this.cutouts = new WeakMap()
     /** @type {{ masks: Mask[], canvas: HTMLCanvasElement } | null} */
     this.filled = null
+    /** @type {WeakMap<Mask, import('./warp.js').Depth>} */
+    this.depths = new WeakMap()
+    /** Pixels of what arrows drag, and the canvas for where they take it. @type {{ of: Mask | null, pixels: Uint32Array, image: ImageData, canvas: HTMLCanvasElement, context: CanvasRenderingContext2D } | null} */
+    this.pulled = null
   }
 
   /** The object alone, on nothing. @param {Mask} mask @returns {Cutout | null} */
@@ -63,6 +68,45 @@ export class Layers {
     const same = this.filled && this.filled.masks.length === masks.length && masks.every((mask, i) => mask === this.filled?.masks[i])
     if (!same) this.filled = { masks, canvas: this.#fill(masks) }
     return /** @type {{ canvas: HTMLCanvasElement }} */ (this.filled).canvas
+  }
+
+  /**
+   * What arrows drag, where they take it: the object, if they lead off its mask; or all that moves in the mask, or round the arrows
+   * without one. As *Dragon Drag Loss* means it. Null where nothing moves.
+   * @param {import('./drawing.js').Arrow[]} arrows @param {Mask | null} mask @returns {{ canvas: HTMLCanvasElement, leaves: boolean } | null}
+   */
+  dragged(arrows, mask) {
+    /** @type {[number, number]} */
+    const size = [this.working.width, this.working.height]
+    /** @type {import('./warp.js').Way[]} */
+    const ways = arrows.map(([hx, hy, tx, ty]) => ({ handle: [hx * size[0], hy * size[1]], target: [tx * size[0], ty * size[1]] }))
+    if (!pulls(ways)) return null
+    const leaves = mask !== null && arrows.some(([, , x, y]) => !covers(mask, x, y))
+    const depth = leaves ? () => Infinity : mask ? this.#depthIn(mask, size) : depthRound(ways, size)
+    const { pixels, image, canvas, context } = this.#pulled(leaves ? mask : null)
+    pull(pixels, size, origins(ways, depth, size), new Uint32Array(image.data.buffer))
+    context.putImageData(image, 0, 0)
+    return { canvas, leaves }
+  }
+
+  /** @param {Mask} mask @param {[number, number]} size */
+  #depthIn(mask, size) {
+    const depth = this.depths.get(mask) ?? depthIn(mask, size)
+    this.depths.set(mask, depth)
+    return depth
+  }
+
+  /** @param {Mask | null} mask of the object; the whole picture without */
+  #pulled(mask) {
+    if (this.pulled?.of === mask) return this.pulled
+    const { width, height } = this.working
+    const [canvas, context] = makeCanvas(width, height)
+    const cutout = mask && this.cutout(mask)
+    if (cutout) context.drawImage(cutout.canvas, cutout.left, cutout.top)
+    else context.drawImage(this.working, 0, 0)
+    const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer)
+    this.pulled = { of: mask, pixels, image: context.createImageData(width, height), canvas, context }
+    return this.pulled
   }
 
   /** @param {Mask} mask @param {Extent} found @returns {Cutout} */
@@ -112,6 +156,11 @@ function grown(mask, cells) {
     }
   }
   return out
+}
+
+/** @param {Mask} mask @param {number} x fractions of the picture @param {number} y */
+function covers({ width, height, cells }, x, y) {
+  return cells[Math.min(height - 1, Math.floor(y * height)) * width + Math.min(width - 1, Math.floor(x * width))] === 1
 }
 
 /** White where the mask is. @param {Mask} mask */

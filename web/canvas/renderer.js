@@ -18,6 +18,7 @@ import { ARROW, DARK, LIGHT, objectColour } from './palette.js'
  * @property {number} active index of the object that tools act on
  * @property {Selection} selection
  * @property {boolean} showsResult whether objects are shown where they go
+ * @property {boolean} showsPull whether what arrows drag is shown where it goes
  * @property {boolean} showsBox whether the active object has its box
  * @property {import('./mask.js').Mask | null} painting the active object's mask while it is painted
  * @property {[number, number][]} lasso in pixels of the picture
@@ -74,7 +75,7 @@ function away(from, to, reach) {
 }
 
 /** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view */
-function drawPicture(context, { layers, size, drawing, showsResult, painting, active }, view) {
+function drawPicture(context, { layers, size, drawing, showsResult, showsPull, painting, active }, view) {
   context.save()
   context.transform(...view)
   context.imageSmoothingEnabled = view[0] < 4 // pixels are wanted as they are when one looks closely
@@ -86,8 +87,11 @@ function drawPicture(context, { layers, size, drawing, showsResult, painting, ac
   }
   const moved = showsResult ? drawing.objects.filter((thing, i) => thing.mask && isPlaced(thing) && !(painting && i === active)) : []
   const masks = /** @type {import('./mask.js').Mask[]} */ (moved.map(({ mask }) => mask))
-  const background = moved.length ? layers.without(masks) : layers.picture
-  context.drawImage(background, 0, 0, ...size)
+  const first = drawing.objects[0]
+  const pulled = showsPull ? layers.dragged(drawing.arrows, first && !isPlaced(first) ? first.mask : null) : null
+  if (pulled?.leaves && first?.mask) masks.push(first.mask)
+  context.drawImage(masks.length ? layers.without(masks) : layers.picture, 0, 0, ...size)
+  if (pulled) context.drawImage(pulled.canvas, 0, 0, ...size)
   const scale = 1 / layers.share
   for (const thing of moved) {
     const mask = /** @type {import('./mask.js').Mask} */ (thing.mask)
