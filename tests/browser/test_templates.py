@@ -21,10 +21,11 @@ SHOWN = """(id) => {
     const images = app.rootGraph.getNodeById(id).imgs ?? document.querySelectorAll(`[data-node-id="${id}"] img`)
     return images.length > 0 && [...images].every(({ complete, naturalWidth }) => complete && naturalWidth >= 64)
 }"""
+FILES = [pytest.param(each, id=each.stem, marks=() if each.stem in SHORT else pytest.mark.full) for each in SHIPPED]
 
 
 @pytest.mark.parametrize("renderer", ["classic", "nodes-2.0"])  # the second finds the first one's run in the server's cache
-@pytest.mark.parametrize("file", [pytest.param(each, id=each.stem, marks=() if each.stem in SHORT else pytest.mark.full) for each in SHIPPED])
+@pytest.mark.parametrize("file", FILES)
 def test_a_template_opens_and_its_result_arrives(open_frontend: Callable[..., Any], file: Path, renderer: str) -> None:
     nodes = json.loads(file.read_text("utf-8"))["nodes"]
     savers = [node["id"] for node in nodes if node["type"] == "SaveImage"]

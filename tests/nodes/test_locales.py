@@ -41,7 +41,7 @@ def leaves(texts: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def test_english_is_what_the_nodes_say(pack: Any, infos: dict[str, Any]) -> None:
-    assert read(pack, "en", "nodeDefs") == locales.texts(infos), "a node's text has changed: python3 -m dev locales, then locales/zh by hand"
+    assert read(pack, "en", "nodeDefs") == locales.texts(infos), "a text has changed: python3 -m dev locales, then locales/zh by hand"
 
 
 def test_chinese_has_every_text_and_no_other(pack: Any, infos: dict[str, Any]) -> None:
