@@ -88,8 +88,8 @@ def _with_detail(image: torch.Tensor, draft: torch.Tensor, vae: Any, strength: f
     height, width = image.shape[1:3]
     drafted = draft[:, top : top + height, left : left + width, :3]
     round_trip = vae.decode(vae.encode(drafted))[..., :3]
-    planes = [rearrange(each[..., :3].float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip)]
-    return rearrange(lost_detail.restored(*planes, strength=strength), "b c h w -> b h w c")
+    edited, before, after = (rearrange(each[..., :3].float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip))
+    return rearrange(lost_detail.restored(edited, before, after, strength), "b c h w -> b h w c")
 
 
 def _offset(image: torch.Tensor, full: torch.Tensor, name: str = "the source") -> tuple[int, int]:
