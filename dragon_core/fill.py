@@ -18,6 +18,8 @@ LEAST_COVER = 0.3
 PLAINNESS = 0.2
 #: Cost of a piece from a whole picture's height above or below: floors, horizons and light are alike along a row.
 LEVEL = 1.0
+#: Two pieces show the same where they differ by less than this share of the picture's variance: elsewhere an edge lies between them.
+ALIKE = 0.25
 #: So many pieces are tried, best first, until the hole is full.
 PIECES = 24
 
@@ -46,7 +48,8 @@ def continued(image: Tensor, known: Tensor) -> Tensor:
 
     Horizons, floor boards and patterns go on through the hole, which a smooth fill would wipe out. The picture is shifted so that
     it agrees with itself in a band round the hole (shift maps: Pritch et al. 2009; He and Sun 2012), and what is left of a step at
-    the seam is spread smoothly over the piece (Pérez et al. 2003). Where nothing fits, the fill is smooth.
+    the seam, with the rim and with earlier pieces that show the same, is spread smoothly over the piece (Pérez et al. 2003). Where nothing
+    fits, the fill is smooth.
     """
     known = known.to(torch.bool).expand(image.shape[0], 1, *image.shape[-2:])
     return torch.cat([_continue(picture[None], own[None]) for picture, own in zip(image, known, strict=True)])
@@ -57,14 +60,15 @@ def _continue(image: Tensor, known: Tensor) -> Tensor:
     if bool(known.all()) or not bool(known.any()):
         return image
     weight = known.to(image)
-    filled, left, rim = push_pull(image, weight), ~known, _rim(weight)
+    filled, left, rim, spread = push_pull(image, weight), ~known, _rim(weight), _variance(image, weight)
     for shift in _fitting_shifts(image, weight):
         piece_known = shifted(weight, shift)
-        take, seam = left & (piece_known > 0), rim * piece_known
+        take, piece = left & (piece_known > 0), shifted(image, shift)
+        like = ((filled - piece).square() / spread).mean(1, keepdim=True) < ALIKE
+        seam = (rim + (~known & ~left & like)) * piece_known
         if not bool(take.any() and seam.any()):
             continue
-        piece = shifted(image, shift)
-        step = push_pull(image - piece, seam)  # of the seam alone: other objects farther off would show in it
+        step = push_pull(filled - piece, seam)  # of rim and earlier pieces alone: other objects farther off would show in it
         filled = torch.where(take, piece + step, filled)
         left = left & ~take
         if not bool(left.any()):
@@ -113,8 +117,7 @@ def _ranked(image: Tensor, known: Tensor) -> list[tuple[int, int]]:
     around = (beyond[1], beyond[1], beyond[0], beyond[0])
     pieces = F.pad(image, around)[0].unfold(1, size[0], 1).unfold(2, size[1], 1)  # (C, down, right, rows, columns)
     piece_known = F.pad(known, around)[0, 0].unfold(0, size[0], 1).unfold(1, size[1], 1)
-    mean = (image * known).sum((2, 3), keepdim=True) / known.sum().clamp(min=1)
-    spread = (((image - mean) * known).square().sum((2, 3)) / known.sum().clamp(min=1)).clamp(min=1e-6).view(-1, 1, 1, 1)
+    spread = _variance(image, known).view(-1, 1, 1, 1)
     smooth = push_pull(image, known)
 
     def mismatch(wanted: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,6 +138,13 @@ def _ranked(image: Tensor, known: Tensor) -> list[tuple[int, int]]:
     order = torch.argsort(torch.where(usable, cost, torch.inf).flatten(), stable=True)[: int(usable.sum())].tolist()
     across = cost.shape[1]
     return [(rows.start + beyond[0] - i // across, columns.start + beyond[1] - i % across) for i in order]
+
+
+def _variance(image: Tensor, known: Tensor) -> Tensor:
+    """Variance (1, C, 1, 1) of what is known of a picture (1, C, h, w)."""
+    total = known.sum().clamp(min=1)
+    mean = (image * known).sum((2, 3), keepdim=True) / total
+    return (((image - mean) * known).square().sum((2, 3), keepdim=True) / total).clamp(min=1e-6)
 
 
 def _rim(known: Tensor) -> Tensor:
