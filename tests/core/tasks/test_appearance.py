@@ -11,7 +11,7 @@ from dragon_core.energies.appearance import appearance_energy
 from dragon_core.energies.content import content_energy
 from dragon_core.errors import DragonError
 from dragon_core.features import Views
-from dragon_core.look import moments
+from dragon_core.look import moments, transferred
 from dragon_core.tasks.appearance import Appearance, AppearanceWeights
 from dragon_core.tasks.borrowing import Borrowing
 from dragon_core.tasks.move import Move
@@ -84,6 +84,21 @@ def test_half_the_transfer_is_half_the_way() -> None:
     latents, _, whole = path(appearance())
     half = path(appearance(transfer=0.5))[2]
     torch.testing.assert_close(half[-1], (latents[-1] + whole[-1]) / 2)
+
+
+def test_strong_colours_of_a_picture_arrive_although_its_range_ends() -> None:
+    """A linear map to a saturated look leaves the range; what is cut off there must not be missing from the mean."""
+    g = torch.Generator().manual_seed(4)
+    picture, reference = torch.rand((1, 3, *SIZE), generator=g), 0.1 * torch.rand((1, 3, *OTHER), generator=g)
+    reference[:, 0] = 1 - (torch.rand(OTHER, generator=g) < 0.25).float()  # a bright channel with a few dark spots
+    wanted = moments(reference, WANTED[None])[0]
+
+    def off(edited: Tensor) -> float:
+        return float((moments(edited.clamp(0, 1), MASK[None])[0] - wanted).abs().max())
+
+    once = transferred(picture, MASK[None], reference, WANTED[None])
+    edited = appearance().place(picture, picture, reference, "bilinear")
+    assert off(edited) < 0.7 * off(once)
 
 
 def test_fitted_to_what_the_vae_keeps_of_both() -> None:
