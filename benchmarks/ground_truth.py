@@ -108,8 +108,9 @@ class Bench:
     def _fingerprint(self, case: Case, variant: Variant) -> str:
         parts: dict[str, Any] = {"case": digest(case), "method": variant.method}
         if variant.method in methods.MODEL_METHODS and self.host is not None:
-            nodes = (*methods.NODES, find_task(case.edit.task).node)
-            parts |= {"weights": self.host.weights, "settings": self.host.resolved(variant.settings, nodes)}
+            task = find_task(case.edit.task)
+            settings = self.host.resolved(variant.settings.over(Settings(task.inputs)), (*methods.NODES, task.node))
+            parts |= {"weights": self.host.weights, "settings": settings}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def _about(self) -> dict[str, Any]:

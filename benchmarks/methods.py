@@ -81,13 +81,12 @@ def _draft(case: Case, host: Host, settings: Settings, energy: object) -> object
 
 def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     task = find_task(case.edit.task)
-    settings = parts.settings
+    settings = parts.settings.over(Settings(task.inputs))
     model, positive, negative = host.loaded[0], host.text(case.wanted_prompt), host.text("")
     branch = host.run("DragonGuidanceBranch", settings, **_trajectories(case, host, settings))[0]
     energy = task.energy(case, host, settings)
     if parts.attention:
-        merge = settings.over(Settings(task.attention))
-        model = host.run("DragonCrossAttnPatch", merge, model=model, branch=branch)[0]
+        model = host.run("DragonCrossAttnPatch", settings, model=model, branch=branch)[0]
     if not parts.guidance:
         settings = Settings({"DragonSampler.energy_scale": 0.0}).over(settings)
     if not parts.lead:

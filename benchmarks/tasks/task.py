@@ -29,5 +29,5 @@ class Task:
     """The task's energy, from its node."""
     node: str
     """The node that :attr:`energy` runs."""
-    attention: Mapping[str, Value]
-    """DragonCrossAttnPatch's inputs for the task, where they are not what that node ships with (algorithm.md, section 8)."""
+    inputs: Mapping[str, Value]
+    """Inputs of nodes for the task, where its template has others than they ship with."""
