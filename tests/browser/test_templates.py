@@ -24,12 +24,14 @@ SHOWN = """(id) => {
 FILES = [pytest.param(each, id=each.stem, marks=() if each.stem in SHORT else pytest.mark.full) for each in SHIPPED]
 
 
-@pytest.mark.parametrize("renderer", ["classic", "nodes-2.0"])  # the second finds the first one's run in the server's cache
+# The second finds the first one's run in the server's cache.
+@pytest.mark.parametrize("renderer", ["classic", pytest.param("nodes-2.0", marks=pytest.mark.full)])
 @pytest.mark.parametrize("file", FILES)
 def test_a_template_opens_and_its_result_arrives(open_frontend: Callable[..., Any], file: Path, renderer: str) -> None:
     nodes = json.loads(file.read_text("utf-8"))["nodes"]
     savers = [node["id"] for node in nodes if node["type"] == "SaveImage"]
     frontend = open_frontend(renderer, {"Comfy.UseNewMenu": "Top"}, template=file.stem)
+    frontend.page.set_default_timeout(120_000)  # a graph of twenty nodes, drawn without a graphics card
     try:
         frontend.page.wait_for_function(f"() => app.rootGraph.nodes.length === {len(nodes)}")
         assert frontend.js("() => app.rootGraph.nodes.filter(({ type }) => !LiteGraph.registered_node_types[type])") == []
