@@ -41,7 +41,9 @@ def run(arguments: list[str]) -> int:
         return int(failed)
     # -P keeps the current folder off sys.path: the pack's `nodes/` would hide ComfyUI's nodes.py.
     folders = [f"tests/{tier}" for tier in tiers if (REPOSITORY / "tests" / tier).is_dir()]
-    if not folders:
+    if any(word.startswith("tests/") for word in rest):
+        folders = []  # files by name, in place of all of their tier
+    elif not folders:
         raise DevError(f"There are no tests of this tier yet: {', '.join(f'tests/{tier}' for tier in tiers)}.")
     short = [] if arguments[:1] and arguments[0] in {*TIERS, "lint", "all"} else ["-m", "not full"]
     status = _call("-P", "-m", "pytest", *folders, *short, *rest)

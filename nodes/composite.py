@@ -10,7 +10,7 @@ from einops import rearrange
 
 from ..dragon_core import detail as lost_detail
 from ..dragon_core.errors import DragonError
-from .links import CATEGORY, advanced, named, stacked
+from .links import CATEGORY, advanced, named, searched_as, stacked
 
 
 class DragonComposite(io.ComfyNode):
@@ -20,6 +20,7 @@ class DragonComposite(io.ComfyNode):
             node_id="DragonComposite",
             display_name="Dragon Composite",
             category=CATEGORY,
+            **searched_as("paste back", "stitch", "blend", "detail"),
             description=(
                 "Puts the edited part back into the source picture. Everything else keeps the source's own pixels, which the VAE would "
                 "blur a little. With a draft it also gives back the detail that the VAE took from the edited part."
