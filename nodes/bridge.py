@@ -8,6 +8,7 @@ Nothing of ComfyUI is replaced; patches live on clones and per-evaluation option
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,10 @@ from ..dragon_core.schedule import EditSchedule, Window
 from ..dragon_core.stochastic import unit_noise
 from ..dragon_core.tasks.borrowing import borrowers
 from ..dragon_core.trajectory import Trajectory
+from .bridge_memory import MIB, Tally, spilling
 from .links import Branch, Chain
+
+log = logging.getLogger(__name__)
 
 STATE = "dragon"
 SHARING = "dragon_sharing"
@@ -271,6 +275,17 @@ class Run:
     repeats: int = 0
     visible: dict[tuple[tuple[int, int], tuple[int, int]], Visible] = field(default_factory=dict)
     readings: list[EnergyReading] = field(default_factory=list)
+    slowed: bool = False
+
+    def account(self, tally: Tally) -> None:
+        """Says once a run that memory was short."""
+        if tally.spilled and not self.slowed:
+            self.slowed = True
+            log.info(
+                "Dragon: the GPU's memory is short: %.0f MiB of each guided step go to RAM and back, which takes time. A smaller picture "
+                "or an fp16 checkpoint needs less.",
+                tally.spilled / MIB,
+            )
 
 
 def with_patch(options: Options, exchange: TokenExchange | None, tap: DecoderTap | None) -> Options:
@@ -575,7 +590,8 @@ class GuidedEvaluation:
                 "conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt"
             )
         repeats = z.shape[0] // self.batch
-        with differentiable(self.others):
+        # Where others act, autograd must keep the tensors themselves to see who writes into them: the inner context has its way.
+        with spilling(self.guider.inner_model.diffusion_model, z.device) as tally, differentiable(self.others):
             z = z.detach().requires_grad_(True)
             out = executor(z, *args, **kwargs)
             views = self._views(self.tap.to_grid(), repeats)
@@ -583,6 +599,7 @@ class GuidedEvaluation:
             mask = self.layout.edit_mask
             mask = mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)
             gradient = masked_gradient(z, energies, mask, views.generation)
+        self.run.account(tally)
         self.gradients.append(gradient.unflatten(0, (repeats, self.batch)).mean(0))
         self.pulls = energies.edit.requires_grad
         self.energies.append(replace(energies, edit=energies.edit.detach(), content=energies.content.detach()))
