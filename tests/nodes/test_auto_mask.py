@@ -49,11 +49,13 @@ def test_a_click_finds_the_object_with_one_evaluation(run: Any, room: dict[str, 
 
 
 def test_nothing_is_left_on_the_model(run: Any, room: dict[str, Any], mini: Any) -> None:
-    options = repr(mini.model.model_options)
+    unet = mini.model.model.diffusion_model
+    options, wants_grad = repr(mini.model.model_options), [p.requires_grad for p in unet.parameters()]
     masks = [run("DragonAutoMask", **room["links"], x=room["x"], y=room["y"])[0] for _ in range(2)]
     assert torch.equal(*masks)
     assert repr(mini.model.model_options) == options
-    assert not any(p.requires_grad for p in mini.model.model.diffusion_model.parameters())
+    assert [p.requires_grad for p in unet.parameters()] == wants_grad
+    assert all(p.grad is None for p in unet.parameters())
 
 
 def test_the_patched_model_sees_the_same(run: Any, room: dict[str, Any]) -> None:
