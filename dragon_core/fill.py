@@ -63,10 +63,13 @@ def _continue(image: Tensor, known: Tensor) -> Tensor:
     filled, left, rim, spread = push_pull(image, weight), ~known, _rim(weight), _variance(image, weight)
     for shift in _fitting_shifts(image, weight):
         piece_known = shifted(weight, shift)
-        take, piece = left & (piece_known > 0), shifted(image, shift)
+        take = left & (piece_known > 0)
+        if not bool(take.any()):
+            continue
+        piece = shifted(image, shift)
         like = ((filled - piece).square() / spread).mean(1, keepdim=True) < ALIKE
         seam = (rim + (~known & ~left & like)) * piece_known
-        if not bool(take.any() and seam.any()):
+        if not bool(seam.any()):
             continue
         step = push_pull(filled - piece, seam)  # of rim and earlier pieces alone: other objects farther off would show in it
         filled = torch.where(take, piece + step, filled)

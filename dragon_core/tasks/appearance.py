@@ -13,7 +13,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..look import transferred
 from ..regions import Regions, on_grid
-from .masks import check_mask, cropped_mask
+from .masks import check_mask, cropped_mask, is_picture
 
 #: Times that a picture's colours are mapped and cut to its range. 3 leave 0.084 of the way to the reference's colours, 1 leaves 0.105
 #: (mean of 8 tuning cases of the benchmark), and more change little.
@@ -111,7 +111,7 @@ class Appearance:
         inside = on_grid(self.mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1).to(latent)
         wanted = self.lent((reference.shape[-2], reference.shape[-1])).unsqueeze(1).to(latent)
         look = transferred(latent, inside, reference, wanted)
-        if latent.shape[-2:] == self.mask.shape[-2:]:  # a picture: what leaves its range is cut off, and missing from the look
+        if is_picture(latent, self.mask):  # what leaves its range is cut off, and missing from the look
             for _ in range(1, PICTURE_PASSES):
                 look = transferred(look.clamp(0, 1), inside, reference, wanted)
         return torch.lerp(latent, look, self.transfer * inside)

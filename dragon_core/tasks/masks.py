@@ -1,4 +1,4 @@
-"""Checks of the masks that edits are made with, and what a VAE keeps of them."""
+"""Checks of the masks that edits are made with, what a VAE keeps of them, and what they are drawn on."""
 
 from __future__ import annotations
 
@@ -33,3 +33,8 @@ def cropped_mask(mask: Tensor, size: tuple[int, int], name: str, picture: str) -
         raise DragonError(f"the {name} is {w}×{h} pixels but the {picture} is {width}×{height}: use a mask of the picture's size")
     top, left = (h - height) // 2, (w - width) // 2
     return mask[:, top : top + height, left : left + width]
+
+
+def is_picture(values: Tensor, mask: Tensor) -> bool:
+    """Whether ``values`` (B, C, h, w) are a picture's pixels, as a mask (M, H, W) is drawn on, rather than the cells of its latent."""
+    return values.shape[-2:] == mask.shape[-2:]

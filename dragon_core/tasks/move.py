@@ -22,7 +22,7 @@ from ..features import Views
 from ..fill import continued
 from ..regions import FAINT, Regions, grown, moved_regions, on_grid, surroundings
 from ..transforms import Placement, unrepeated, warp
-from .masks import check_mask
+from .masks import check_mask, is_picture
 
 log = logging.getLogger(__name__)
 
@@ -180,17 +180,17 @@ def filled(clean: Tensor, mask: Tensor) -> Tensor:
 
     So do the cells next to those: an encoder sees that far, and in a picture of pixels an object's edge is soft.
     """
-    rim = PIXEL_RIM if clean.shape[-2:] == mask.shape[-2:] else CELL_RIM
-    return continued(clean, ~hole(mask, (clean.shape[-2], clean.shape[-1]), rim).unsqueeze(1))
+    rim = PIXEL_RIM if is_picture(clean, mask) else CELL_RIM
+    return continued(clean, ~hole(mask, clean, rim).unsqueeze(1))
 
 
-def hole(mask: Tensor, size: tuple[int, int], rim: int) -> Tensor:
-    """What is to be filled on a grid (h, w) of a mask (M, H, W) and ``rim`` cells around: bool (M, h, w), never all of the grid.
+def hole(mask: Tensor, clean: Tensor, rim: int) -> Tensor:
+    """What is to be filled in ``clean`` (B, C, h, w), of a mask (M, H, W) and ``rim`` cells around: bool (M, h, w), never all of them.
 
     The rim gives way where it would take nearly all there is to fill from, as between a mask and the frame next to it. Of a mask that
     touches every cell, those are left that it covers least.
     """
-    share, reached = on_grid(mask, size), on_grid((mask > FAINT).float(), size) > 0
+    share, reached = on_grid(mask, (clean.shape[-2], clean.shape[-1])), touched(mask, clean).squeeze(1)
     found = torch.where(reached.all(2, keepdim=True).all(1, keepdim=True), share > share.amin((1, 2), keepdim=True), reached)
     enough = LEAST_LEFT * (~found).sum((1, 2), keepdim=True)
     for cells in range(1, rim + 1):
