@@ -21,6 +21,20 @@ SHOWN = """(id) => {
     const images = app.rootGraph.getNodeById(id).imgs ?? document.querySelectorAll(`[data-node-id="${id}"] img`)
     return images.length > 0 && [...images].every(({ complete, naturalWidth }) => complete && naturalWidth >= 64)
 }"""
+#: Where groups and nodes are on the page, with a rim.
+GRAPH = """() => {
+    const { ds, canvas } = app.canvas
+    const page = canvas.getBoundingClientRect()
+    const boxes = [...app.rootGraph.nodes, ...app.rootGraph.groups].map(({ boundingRect, boundingBox, _bounding }) => boundingRect ?? boundingBox ?? _bounding)
+    const [left, top] = [0, 1].map((axis) => Math.min(...boxes.map((box) => box[axis])) - 20)
+    const [right, bottom] = [0, 1].map((axis) => Math.max(...boxes.map((box) => box[axis] + box[axis + 2])) + 20)
+    return {
+        x: page.left + (left + ds.offset[0]) * ds.scale, y: page.top + (top + ds.offset[1]) * ds.scale,
+        width: (right - left) * ds.scale, height: (bottom - top) * ds.scale,
+    }
+}"""
+READABLE = {"LiteGraph.Canvas.MinFontSizeForLOD": 0, "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0.1}
+SCREENSHOTS = os.environ.get("DRAGON_SCREENSHOTS")
 FILES = [pytest.param(each, id=each.stem, marks=() if each.stem in SHORT else pytest.mark.full) for each in SHIPPED]
 
 
@@ -30,7 +44,7 @@ FILES = [pytest.param(each, id=each.stem, marks=() if each.stem in SHORT else py
 def test_a_template_opens_and_its_result_arrives(open_frontend: Callable[..., Any], file: Path, renderer: str) -> None:
     nodes = json.loads(file.read_text("utf-8"))["nodes"]
     savers = [node["id"] for node in nodes if node["type"] == "SaveImage"]
-    frontend = open_frontend(renderer, {"Comfy.UseNewMenu": "Top"}, template=file.stem)
+    frontend = open_frontend(renderer, {"Comfy.UseNewMenu": "Top", **READABLE}, template=file.stem)
     frontend.page.set_default_timeout(120_000)  # a graph of twenty nodes, drawn without a graphics card
     try:
         frontend.page.wait_for_function(f"() => app.rootGraph.nodes.length === {len(nodes)}")
@@ -42,19 +56,19 @@ def test_a_template_opens_and_its_result_arrives(open_frontend: Callable[..., An
         for saver in savers:
             frontend.page.wait_for_function(SHOWN, arg=saver)
         assert frontend.complaints == []
-        keep(frontend, f"{file.stem}_{renderer}.png")
+        keep(frontend, f"{file.stem}_{renderer}.jpg")
     finally:
         frontend.page.close()
 
 
 def fit(frontend: Any) -> None:
-    frontend.page.set_viewport_size({"width": 1920, "height": 1080})
+    frontend.page.set_viewport_size({"width": 2560, "height": 1440} if SCREENSHOTS else {"width": 1920, "height": 1080})
     frontend.page.wait_for_timeout(500)
     frontend.js("async () => { await app.extensionManager.command.execute('Comfy.Canvas.FitView') }")
     frontend.page.wait_for_timeout(1500)
 
 
 def keep(frontend: Any, name: str) -> None:
-    """The whole graph, for a person to look at."""
-    if folder := os.environ.get("DRAGON_SCREENSHOTS"):
-        frontend.page.screenshot(path=Path(folder) / name)
+    """The graph without the rest of the page, for a person to look at."""
+    if SCREENSHOTS:
+        frontend.page.screenshot(path=Path(SCREENSHOTS) / name, clip=frontend.js(GRAPH), type="jpeg", quality=80)
