@@ -32,5 +32,8 @@ export interface Extension {
 export interface App {
   registerExtension(extension: Extension): void
   canvas?: { canvas?: HTMLCanvasElement }
-  extensionManager?: { workflow?: { activeWorkflow?: { changeTracker?: { checkState?: () => void } } } }
+  extensionManager?: {
+    setting?: { get?: (id: string) => unknown }
+    workflow?: { activeWorkflow?: { changeTracker?: { checkState?: () => void } } }
+  }
 }

@@ -3,6 +3,7 @@
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
 import { addCanvasWidget } from './canvas/widget.js'
+import { speak } from './canvas/words.js'
 
 const NODE = 'DragonCanvas'
 /** Wide enough for the toolbar, high enough for a picture. */
@@ -21,6 +22,7 @@ app.registerExtension({
   getCustomWidgets() {
     return {
       DRAGON_CANVAS(node, name) {
+        speak(app.extensionManager?.setting?.get?.('Comfy.Locale'))
         return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel })
       }
     }

@@ -4,8 +4,11 @@
  */
 
 import { decodeRuns, encodeRuns, isEmpty } from './mask.js'
+import { say } from './words.js'
 
 /** @typedef {import('./mask.js').Mask} Mask */
+/** @typedef {import('./words.js').Word} Word */
+/** @typedef {import('./words.js').Values} Values */
 /** @typedef {{ mask: Mask | null, move: [number, number], scale: [number, number], rotation: number }} Thing */
 /** @typedef {[number, number, number, number]} Arrow handle x, y, target x, y, as fractions of the picture */
 /** @typedef {{ size: [number, number] | null, arrows: Arrow[], objects: Thing[] }} Drawing */
@@ -43,7 +46,12 @@ export const isPlaced = ({ move, scale, rotation }) =>
   move[0] !== 0 || move[1] !== 0 || scale[0] !== 1 || scale[1] !== 1 || rotation % 360 !== 0
 
 /** Something that is no drawing; the message is for the user. */
-export class UnreadableDrawing extends Error {}
+export class UnreadableDrawing extends Error {
+  /** @param {Word} why @param {Values} [values] */
+  constructor(why, values) {
+    super(say(why, values))
+  }
+}
 
 /** @param {number} value */
 const rounded = (value) => Math.round(value * 1e6) / 1e6
@@ -88,60 +96,65 @@ export function parse(value, picture) {
     )
     return { size: [width, height], arrows, objects: [] }
   }
-  if (typeof content !== 'object') throw new UnreadableDrawing('it is not a drawing')
+  if (typeof content !== 'object') throw new UnreadableDrawing('notDrawing')
   const { version, size, arrows = [], objects = [] } = /** @type {Record<string, unknown>} */ (content)
-  if (typeof version === 'number' && version > VERSION) throw new UnreadableDrawing('a newer Dragon made it')
-  if (version !== VERSION) throw new UnreadableDrawing('it has no version that is known')
+  if (typeof version === 'number' && version > VERSION) throw new UnreadableDrawing('newerVersion')
+  if (version !== VERSION) throw new UnreadableDrawing('unknownVersion')
   return {
     size: size === null || size === undefined ? null : pictureSize(size),
-    arrows: list(arrows, MAX_ARROWS, 'arrows').map((item, i) => /** @type {Arrow} */ (numbers(item, 4, -REACH, 1 + REACH, `arrow ${i + 1}`))),
-    objects: list(objects, MAX_OBJECTS, 'objects').map(readThing)
+    arrows: list(arrows, MAX_ARROWS, 'brokenArrows', 'tooManyArrows').map(readArrow),
+    objects: list(objects, MAX_OBJECTS, 'brokenObjects', 'tooManyObjects').map(readThing)
   }
 }
 
 /** @param {string} text */
 function parseJson(text) {
   if (!text.trim()) return null
-  if (text.length > MAX_TEXT) throw new UnreadableDrawing('it is far too long')
+  if (text.length > MAX_TEXT) throw new UnreadableDrawing('tooLong')
   try {
     return JSON.parse(text)
   } catch {
-    throw new UnreadableDrawing('it is not JSON')
+    throw new UnreadableDrawing('notJson')
   }
+}
+
+/** @param {unknown} item @param {number} index @returns {Arrow} */
+function readArrow(item, index) {
+  return /** @type {Arrow} */ (numbers(item, 4, -REACH, 1 + REACH, 'brokenArrow', { number: index + 1 }))
 }
 
 /** @param {unknown} item @param {number} index @returns {Thing} */
 function readThing(item, index) {
-  const name = `object ${index + 1}`
-  if (typeof item !== 'object' || item === null) throw new UnreadableDrawing(`${name} is no object`)
+  const which = { number: index + 1 }
+  if (typeof item !== 'object' || item === null) throw new UnreadableDrawing('brokenObject', which)
   const { mask, move = [0, 0], scale = [1, 1], rotation = 0 } = /** @type {Record<string, unknown>} */ (item)
   const cells = mask === null || mask === undefined ? null : decodeRuns(mask)
-  if (mask && !cells) throw new UnreadableDrawing(`the mask of ${name} is broken`)
+  if (mask && !cells) throw new UnreadableDrawing('brokenMask', which)
   return {
     mask: cells,
-    move: /** @type {[number, number]} */ (numbers(move, 2, -REACH, REACH, name)),
-    scale: /** @type {[number, number]} */ (numbers(scale, 2, MIN_SCALE, MAX_SCALE, name)),
-    rotation: numbers([rotation], 1, -36000, 36000, name)[0]
+    move: /** @type {[number, number]} */ (numbers(move, 2, -REACH, REACH, 'brokenNumbers', which)),
+    scale: /** @type {[number, number]} */ (numbers(scale, 2, MIN_SCALE, MAX_SCALE, 'brokenNumbers', which)),
+    rotation: numbers([rotation], 1, -36000, 36000, 'brokenNumbers', which)[0]
   }
 }
 
 /** @param {unknown} item @returns {[number, number]} */
 function pictureSize(item) {
-  const [width, height] = numbers(item, 2, 1, 1e6, 'the size')
+  const [width, height] = numbers(item, 2, 1, 1e6, 'brokenSize')
   return [Math.round(width), Math.round(height)]
 }
 
-/** @param {unknown} items @param {number} most @param {string} name @returns {unknown[]} */
-function list(items, most, name) {
-  if (!Array.isArray(items)) throw new UnreadableDrawing(`its ${name} are no list`)
-  if (items.length > most) throw new UnreadableDrawing(`it has ${items.length} ${name}, more than ${most}`)
+/** @param {unknown} items @param {number} most @param {Word} broken @param {Word} tooMany @returns {unknown[]} */
+function list(items, most, broken, tooMany) {
+  if (!Array.isArray(items)) throw new UnreadableDrawing(broken)
+  if (items.length > most) throw new UnreadableDrawing(tooMany, { count: items.length, most })
   return items
 }
 
-/** @param {unknown} item @param {number} count @param {number} low @param {number} high @param {string} name @returns {number[]} */
-function numbers(item, count, low, high, name) {
+/** @param {unknown} item @param {number} count @param {number} low @param {number} high @param {Word} broken @param {Values} [which] @returns {number[]} */
+function numbers(item, count, low, high, broken, which) {
   const good = Array.isArray(item) && item.length === count && item.every((v) => typeof v === 'number' && v >= low && v <= high)
-  if (!good) throw new UnreadableDrawing(`${name} has numbers that make no sense`)
+  if (!good) throw new UnreadableDrawing(broken, which)
   return /** @type {number[]} */ (item)
 }
 
@@ -150,7 +163,7 @@ function numbers(item, count, low, high, name) {
 /** The three forms that dragon_core/points.py reads. @param {unknown[]} items @returns {[Point, Point][]} */
 function pointPairs(items) {
   const pairs = items.every(isPoint) ? flatPairs(items) : items.map(ends)
-  if (pairs.length > MAX_ARROWS) throw new UnreadableDrawing(`it has ${pairs.length} arrows, more than ${MAX_ARROWS}`)
+  if (pairs.length > MAX_ARROWS) throw new UnreadableDrawing('tooManyArrows', { count: pairs.length, most: MAX_ARROWS })
   return pairs
 }
 
@@ -158,14 +171,14 @@ function pointPairs(items) {
 function flatPairs(items) {
   const points = items.map(point)
   if (!Array.isArray(items[0])) return [[points[0], points[points.length - 1]]]
-  if (points.length % 2) throw new UnreadableDrawing('its last handle has no target')
+  if (points.length % 2) throw new UnreadableDrawing('lacksTarget')
   return Array.from({ length: points.length / 2 }, (_, i) => [points[2 * i], points[2 * i + 1]])
 }
 
 /** @param {unknown} item @returns {[Point, Point]} */
 function ends(item) {
   if (!Array.isArray(item) || item.length < 2 || (item.length > 2 && Array.isArray(item[0]))) {
-    throw new UnreadableDrawing('its points are no pairs of handle and target')
+    throw new UnreadableDrawing('notPairs')
   }
   return [point(item[0]), point(item[item.length - 1])]
 }
@@ -179,7 +192,7 @@ function isPoint(item) {
 function point(item) {
   const { x, y } = /** @type {{ x?: unknown, y?: unknown }} */ (Array.isArray(item) ? { x: item[0], y: item[1] } : (item ?? {}))
   if (typeof x !== 'number' || typeof y !== 'number' || !(Math.abs(x) <= 1e6) || !(Math.abs(y) <= 1e6)) {
-    throw new UnreadableDrawing('its points are not all numbers')
+    throw new UnreadableDrawing('notNumbers')
   }
   return [x, y]
 }

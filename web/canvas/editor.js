@@ -10,6 +10,7 @@ import { Layers } from './layers.js'
 import { Panel, TOOLS } from './panel.js'
 import { drawFrame } from './renderer.js'
 import { FITTED, panned, viewMatrix, zoomedAt } from './view.js'
+import { say } from './words.js'
 
 /** @typedef {import('./drawing.js').Drawing} Drawing */
 /** @typedef {import('./gestures.js').ArrowPart} ArrowPart */
@@ -120,7 +121,7 @@ export class Editor {
       if (!(error instanceof UnreadableDrawing)) throw error
       this.drawing = this.committed = NOTHING
       this.unread = value
-      this.problem = `The saved drawing cannot be read: ${error.message}. It is kept until you start anew.`
+      this.problem = say('unreadable', { why: error.message })
     }
   }
 
@@ -521,7 +522,7 @@ export class Editor {
       this.edit((now) => (drawing.objects.length ? drawing : { ...now, arrows: [...now.arrows, ...drawing.arrows] }))
     } catch (error) {
       if (!(error instanceof UnreadableDrawing)) throw error
-      this.setNotice(`What you pasted is no list of points: ${error.message}.`)
+      this.setNotice(say('unreadablePaste', { why: error.message }))
     }
   }
 
@@ -564,7 +565,7 @@ export class Editor {
     if (layers || drawing.size) {
       drawFrame(context, { layers, size, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
     }
-    if (this.gesture) this.panel.say(this)
+    if (this.gesture) this.panel.advise(this)
   }
 
   /** Device pixels for one of the stage, however much the graph is enlarged. */

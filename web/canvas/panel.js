@@ -3,8 +3,10 @@
 import { MAX_OBJECTS, isPlaced, serialise } from './drawing.js'
 import { icon } from './icons.js'
 import { objectColour } from './palette.js'
+import { say } from './words.js'
 
 /** @typedef {import('./editor.js').Editor} Editor */
+/** @typedef {import('./words.js').Word} Word */
 /** @typedef {'arrow' | 'brush' | 'eraser' | 'lasso' | 'move'} Tool */
 /**
  * @typedef {object} Actions
@@ -20,23 +22,17 @@ import { objectColour } from './palette.js'
  * @property {() => void} startAnew
  */
 
-/** @type {{ tool: Tool, key: string, title: string }[]} */
+/** @type {readonly { tool: Tool, key: string, title: Word }[]} */
 export const TOOLS = [
-  { tool: 'arrow', key: 'a', title: 'Arrow (A): drag from a point to where it should go' },
-  { tool: 'brush', key: 'b', title: 'Brush (B): paint over an object. Alt erases, [ and ] change the size' },
-  { tool: 'eraser', key: 'e', title: 'Eraser (E): take away from the mask' },
-  { tool: 'lasso', key: 'l', title: 'Lasso (L): draw round an object. Alt cuts away' },
-  { tool: 'move', key: 'v', title: 'Move (V): drag, scale and turn the masked object' }
+  { tool: 'arrow', key: 'a', title: 'arrowTool' },
+  { tool: 'brush', key: 'b', title: 'brushTool' },
+  { tool: 'eraser', key: 'e', title: 'eraserTool' },
+  { tool: 'lasso', key: 'l', title: 'lassoTool' },
+  { tool: 'move', key: 'v', title: 'moveTool' }
 ]
 
-/** @type {Record<Tool, string>} */
-const HELP = {
-  arrow: 'Drag from a point to where it should go. Drag an end to change it.',
-  brush: 'Paint over the object, its shadow too. Then take the Move tool.',
-  eraser: 'Paint over what should not be masked.',
-  lasso: 'Draw round the object. Then take the Move tool.',
-  move: 'Drag the object. Corners scale it, the round handle turns it. Arrow keys nudge.'
-}
+/** @type {Record<Tool, Word>} */
+const HELP = { arrow: 'arrowHelp', brush: 'brushHelp', eraser: 'eraserHelp', lasso: 'lassoHelp', move: 'moveHelp' }
 
 /** The smallest brush, and how far the slider goes beyond, as shares of the picture's longer side. */
 const [SMALLEST, RANGE] = [0.003, 0.2]
@@ -53,9 +49,12 @@ function element(tag, attributes, ...children) {
   return made
 }
 
+/** The name that a title begins with. @param {string} title */
+const named = (title) => title.replace(/[(:（：].*/, '').trim()
+
 /** @param {Node | string} face @param {string} title @param {() => void} act @param {string} [style] */
 function button(face, title, act, style = '') {
-  const made = element('button', { type: 'button', class: style, title, 'aria-label': title.replace(/[(:].*/, '').trim() }, face)
+  const made = element('button', { type: 'button', class: style, title, 'aria-label': named(title) }, face)
   made.addEventListener('click', act)
   return made
 }
@@ -66,24 +65,24 @@ export class Panel {
     this.actions = actions
     this.canvas = element('canvas', {})
     // Focus lives in a text area: ComfyUI leaves alone what is typed, pasted and undone there.
-    this.focus = element('textarea', { class: 'dragon-focus', readonly: '', inputmode: 'none', 'aria-label': 'Picture editor' })
-    this.zoomButton = button('', 'Whole picture (0). Scroll to zoom, hold Space and drag to pan', actions.fit, 'dragon-zoom')
+    this.focus = element('textarea', { class: 'dragon-focus', readonly: '', inputmode: 'none', 'aria-label': say('editor') })
+    this.zoomButton = button('', say('wholePicture'), actions.fit, 'dragon-zoom')
     this.message = element('div', { class: 'dragon-message' })
     // The empty title keeps the widget's own tooltip, which the frontend shows for all of it, off the picture.
     this.stage = element('div', { class: 'dragon-stage', title: '' }, this.canvas, this.focus, this.message, this.zoomButton)
     this.help = element('div', { class: 'dragon-help', role: 'status', title: '' })
-    this.toolButtons = TOOLS.map(({ tool, title }) => button(icon(tool), title, () => actions.setTool(tool)))
-    this.slider = element('input', { type: 'range', min: '0', max: '100', class: 'dragon-size', title: 'Brush size ([ and ])' })
-    this.slider.setAttribute('aria-label', 'Brush size')
+    this.toolButtons = TOOLS.map(({ tool, title }) => button(icon(tool), say(title), () => actions.setTool(tool)))
+    this.slider = element('input', { type: 'range', min: '0', max: '100', class: 'dragon-size', title: say('brushSize') })
+    this.slider.setAttribute('aria-label', named(say('brushSize')))
     this.slider.addEventListener('input', () => actions.setBrush(SMALLEST + (Number(this.slider.value) / 100) ** 2 * RANGE))
     this.chips = element('div', { class: 'dragon-chips' })
-    this.undoButton = button(icon('undo'), 'Undo (Ctrl+Z)', actions.undo)
-    this.redoButton = button(icon('redo'), 'Redo (Ctrl+Shift+Z)', actions.redo)
-    this.removeButton = button(icon('remove'), 'Delete the selected arrow or object (Del)', actions.remove)
-    this.resultButton = button(icon('result'), 'Show objects where they go (P)', actions.toggleResult)
+    this.undoButton = button(icon('undo'), say('undo'), actions.undo)
+    this.redoButton = button(icon('redo'), say('redo'), actions.redo)
+    this.removeButton = button(icon('remove'), say('remove'), actions.remove)
+    this.resultButton = button(icon('result'), say('showResult'), actions.toggleResult)
     const bar = element(
       'div',
-      { class: 'dragon-bar', role: 'toolbar', 'aria-label': 'Drawing tools', title: '' },
+      { class: 'dragon-bar', role: 'toolbar', 'aria-label': say('tools'), title: '' },
       element('div', { class: 'dragon-group' }, ...this.toolButtons),
       this.slider,
       this.chips,
@@ -105,31 +104,31 @@ export class Panel {
     this.slider.value = String(Math.round(Math.sqrt(Math.max(0, brushShare - SMALLEST) / RANGE) * 100))
     this.zoomButton.textContent = `${Math.round(view.zoom * 100)} %`
     this.zoomButton.hidden = view.zoom === 1
-    this.message.textContent = editor.notice || 'Connect a picture to draw on.'
+    this.message.textContent = editor.notice || say('connectPicture')
     this.message.hidden = Boolean(editor.layers)
     this.#numberObjects(editor)
-    this.say(editor)
+    this.advise(editor)
   }
 
   /** The line below: what is wrong, what is selected, or what to do. @param {Editor} editor */
-  say(editor) {
+  advise(editor) {
     const warning = editor.problem || editor.notice || editor.warnings[0] || sizeWarning(editor)
-    const text = warning || selected(editor) || HELP[editor.tool]
+    const text = warning || selected(editor) || say(HELP[editor.tool])
     this.help.classList.toggle('dragon-warned', Boolean(warning))
     if (this.help.textContent === text && !editor.problem) return
     this.help.replaceChildren(text)
-    if (editor.problem) this.help.append(' ', button('Start anew', 'Throws the unreadable drawing away', this.actions.startAnew))
+    if (editor.problem) this.help.append(' ', button(say('startAnew'), say('startAnewHelp'), this.actions.startAnew))
   }
 
   /** @param {Editor} editor */
   #numberObjects({ drawing, tool, active, canDraw }) {
     const chips = drawing.objects.map((_, index) => {
-      const chip = button(String(index + 1), `Object ${index + 1}`, () => this.actions.activate(index), 'dragon-chip')
+      const chip = button(String(index + 1), say('object', { number: index + 1 }), () => this.actions.activate(index), 'dragon-chip')
       chip.style.setProperty('--chip', objectColour(index))
       chip.setAttribute('aria-pressed', String(tool !== 'arrow' && index === active))
       return chip
     })
-    const add = button(icon('add'), 'One more object, for a Dragon Canvas Object node', this.actions.addObject)
+    const add = button(icon('add'), say('addObject'), this.actions.addObject)
     add.disabled = !canDraw || chips.length >= MAX_OBJECTS
     this.chips.replaceChildren(...chips, ...(chips.length ? [add] : []))
   }
@@ -139,7 +138,7 @@ export class Panel {
 function sizeWarning({ committed, layers }) {
   const [drawn, now] = [committed.size, layers?.size]
   if (!drawn || !now || (drawn[0] === now[0] && drawn[1] === now[1]) || !serialise(committed)) return ''
-  return `Drawn on ${drawn.join('×')}, the picture is now ${now.join('×')}: check that everything still lies where it should.`
+  return say('otherSize', { drawn: drawn.join('×'), now: now.join('×') })
 }
 
 /** Numbers of what is in hand, in pixels of the picture; empty where nothing is. @param {Editor} editor */
@@ -147,14 +146,14 @@ function selected({ drawing, selection, tool, active, size: [width, height] }) {
   const arrow = selection?.kind === 'arrow' && drawing.arrows[selection.index]
   if (arrow) {
     const [hx, hy, tx, ty] = [arrow[0] * width, arrow[1] * height, arrow[2] * width, arrow[3] * height].map(Math.round)
-    return `Arrow ${selection.index + 1}: ${hx}, ${hy} → ${tx}, ${ty} px. Arrow keys nudge, Del removes.`
+    return say('arrowSelected', { number: selection.index + 1, from: `${hx}, ${hy}`, to: `${tx}, ${ty}` })
   }
   if (tool !== 'move') return ''
   const thing = drawing.objects[active]
-  if (!thing?.mask) return 'First paint over an object with the brush or the lasso.'
+  if (!thing?.mask) return say('maskFirst')
   if (!isPlaced(thing)) return ''
-  const [across, down] = thing.scale.map((scale) => scale.toFixed(2))
+  const [across, down] = thing.scale.map((factor) => factor.toFixed(2))
   const [dx, dy] = [Math.round(thing.move[0] * width), Math.round(thing.move[1] * height)]
-  const scaled = across === down ? across : `${across} × ${down}`
-  return `Object ${active + 1}: dx ${dx}, dy ${dy} px, scale ${scaled}, ${Math.round(thing.rotation * 10) / 10}°. R puts it back.`
+  const scale = across === down ? across : `${across} × ${down}`
+  return say('objectPlaced', { number: active + 1, dx, dy, scale, rotation: Math.round(thing.rotation * 10) / 10 })
 }

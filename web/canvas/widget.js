@@ -3,6 +3,7 @@
 import { Editor } from './editor.js'
 import { decodeRuns } from './mask.js'
 import { linkedPicture, loaded, ranPicture, viewPath } from './picture.js'
+import { say } from './words.js'
 
 /** @typedef {import('../comfyui').LGraphNode} LGraphNode */
 /** @typedef {import('./picture.js').StoredPicture} StoredPicture */
@@ -55,7 +56,7 @@ function followPicture(node, editor, url) {
     if (wanted) void fetchPicture(key)
     else {
       editor.setPicture(null, [0, 0])
-      editor.setNotice(linked ? 'Run once: the picture is made by another node and shows after its first run.' : '')
+      editor.setNotice(linked ? say('runOnce') : '')
     }
   }
 
@@ -67,7 +68,7 @@ function followPicture(node, editor, url) {
     } catch {
       if (key !== shown) return
       editor.setPicture(null, [0, 0])
-      editor.setNotice('The picture cannot be loaded: choose another, or run again. Your drawing is kept.')
+      editor.setNotice(say('pictureLost'))
     }
   }
 

@@ -1,0 +1,127 @@
+/** The canvas' own words, in the languages of locales/. What a run says (its warnings) comes from Python, and is English. */
+
+/** What stands in braces is put in by whoever says it. */
+const ENGLISH = Object.freeze({
+  arrowTool: 'Arrow (A): drag from a point to where it should go',
+  brushTool: 'Brush (B): paint over an object. Alt erases, [ and ] change the size',
+  eraserTool: 'Eraser (E): take away from the mask',
+  lassoTool: 'Lasso (L): draw round an object. Alt cuts away',
+  moveTool: 'Move (V): drag, scale and turn the masked object',
+
+  arrowHelp: 'Drag from a point to where it should go. Drag an end to change it.',
+  brushHelp: 'Paint over the object, its shadow too. Then take the Move tool.',
+  eraserHelp: 'Paint over what should not be masked.',
+  lassoHelp: 'Draw round the object. Then take the Move tool.',
+  moveHelp: 'Drag the object. Corners scale it, the round handle turns it. Arrow keys nudge.',
+
+  tools: 'Drawing tools',
+  editor: 'Picture editor',
+  brushSize: 'Brush size ([ and ])',
+  object: 'Object {number}',
+  addObject: 'One more object, for a Dragon Canvas Object node',
+  undo: 'Undo (Ctrl+Z)',
+  redo: 'Redo (Ctrl+Shift+Z)',
+  remove: 'Delete the selected arrow or object (Del)',
+  showResult: 'Show objects where they go (P)',
+  wholePicture: 'Whole picture (0). Scroll to zoom, hold Space and drag to pan',
+
+  connectPicture: 'Connect a picture to draw on.',
+  runOnce: 'Run once: the picture is made by another node and shows after its first run.',
+  pictureLost: 'The picture cannot be loaded: choose another, or run again. Your drawing is kept.',
+  otherSize: 'Drawn on {drawn}, the picture is now {now}: check that everything still lies where it should.',
+  maskFirst: 'First paint over an object with the brush or the lasso.',
+  arrowSelected: 'Arrow {number}: {from} → {to} px. Arrow keys nudge, Del removes.',
+  objectPlaced: 'Object {number}: dx {dx}, dy {dy} px, scale {scale}, {rotation}°. R puts it back.',
+
+  startAnew: 'Start anew',
+  startAnewHelp: 'Throws the unreadable drawing away',
+  unreadable: 'The saved drawing cannot be read: {why}. It is kept until you start anew.',
+  unreadablePaste: 'What you pasted is no list of points: {why}.',
+  notDrawing: 'it is not a drawing',
+  notJson: 'it is not JSON',
+  tooLong: 'it is far too long',
+  newerVersion: 'a newer Dragon made it',
+  unknownVersion: 'it has no version that is known',
+  brokenArrows: 'its arrows are no list',
+  brokenObjects: 'its objects are no list',
+  tooManyArrows: 'it has {count} arrows, more than {most}',
+  tooManyObjects: 'it has {count} objects, more than {most}',
+  brokenSize: 'the size has numbers that make no sense',
+  brokenArrow: 'arrow {number} has numbers that make no sense',
+  brokenNumbers: 'object {number} has numbers that make no sense',
+  brokenObject: 'object {number} is no object',
+  brokenMask: 'the mask of object {number} is broken',
+  lacksTarget: 'its last handle has no target',
+  notPairs: 'its points are no pairs of handle and target',
+  notNumbers: 'its points are not all numbers'
+})
+
+/** @typedef {keyof typeof ENGLISH} Word */
+/** @typedef {Readonly<Record<string, string | number>>} Values */
+
+/** @type {Readonly<Record<Word, string>>} */
+const CHINESE = Object.freeze({
+  arrowTool: '箭头（A）：从一个点拖到它该去的位置',
+  brushTool: '画笔（B）：涂抹物体。按住 Alt 擦除，[ 和 ] 调整大小',
+  eraserTool: '橡皮（E）：擦去部分遮罩',
+  lassoTool: '套索（L）：圈出物体。按住 Alt 剪去',
+  moveTool: '移动（V）：拖动、缩放和旋转遮罩覆盖的物体',
+
+  arrowHelp: '从一个点拖到它该去的位置。拖动一端可以修改箭头。',
+  brushHelp: '涂抹物体，连同它的影子，然后使用“移动”工具。',
+  eraserHelp: '涂抹不该被遮罩覆盖的部分。',
+  lassoHelp: '圈出物体，然后使用“移动”工具。',
+  moveHelp: '拖动物体。四角缩放，圆形手柄旋转，方向键微调。',
+
+  tools: '绘制工具',
+  editor: '图像编辑器',
+  brushSize: '画笔大小（[ 和 ]）',
+  object: '物体 {number}',
+  addObject: '添加一个物体，供“Dragon 画布物体”节点使用',
+  undo: '撤销（Ctrl+Z）',
+  redo: '重做（Ctrl+Shift+Z）',
+  remove: '删除所选的箭头或物体（Del）',
+  showResult: '在移动后的位置显示物体（P）',
+  wholePicture: '显示整幅图像（0）。滚轮缩放，按住空格拖动可平移',
+
+  connectPicture: '请连接一张图像，然后在上面绘制。',
+  runOnce: '请先运行一次：图像由其他节点生成，第一次运行后才会显示。',
+  pictureLost: '无法加载图像：请选择另一张，或重新运行。绘制内容不会丢失。',
+  otherSize: '绘制时图像为 {drawn}，现在为 {now}：请检查所有内容是否仍在正确的位置。',
+  maskFirst: '请先用画笔或套索涂抹物体。',
+  arrowSelected: '箭头 {number}：{from} → {to} 像素。方向键微调，Del 删除。',
+  objectPlaced: '物体 {number}：dx {dx}，dy {dy} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
+
+  startAnew: '重新开始',
+  startAnewHelp: '丢弃无法读取的绘制内容',
+  unreadable: '无法读取已保存的绘制内容：{why}。重新开始之前会一直保留。',
+  unreadablePaste: '粘贴的内容不是点的列表：{why}。',
+  notDrawing: '不是绘制内容',
+  notJson: '不是 JSON',
+  tooLong: '内容过长',
+  newerVersion: '由更新版本的 Dragon 生成',
+  unknownVersion: '版本未知',
+  brokenArrows: '箭头不是列表',
+  brokenObjects: '物体不是列表',
+  tooManyArrows: '有 {count} 个箭头，超过 {most} 个',
+  tooManyObjects: '有 {count} 个物体，超过 {most} 个',
+  brokenSize: '尺寸的数值不合理',
+  brokenArrow: '箭头 {number} 的数值不合理',
+  brokenNumbers: '物体 {number} 的数值不合理',
+  brokenObject: '物体 {number} 的格式不正确',
+  brokenMask: '物体 {number} 的遮罩已损坏',
+  lacksTarget: '最后一个控制点没有目标点',
+  notPairs: '点没有按控制点和目标点成对',
+  notNumbers: '点的坐标并非全是数字'
+})
+
+/** @type {Readonly<Record<Word, string>>} */
+let spoken = ENGLISH
+
+/** From now on; called when an editor is made, as the frontend makes all nodes anew when its language changes. @param {unknown} locale its setting */
+export function speak(locale) {
+  spoken = typeof locale === 'string' && /^zh\b/.test(locale) ? CHINESE : ENGLISH
+}
+
+/** @param {Word} word @param {Values} [values] for what stands in braces */
+export const say = (word, values = {}) => spoken[word].replace(/\{(\w+)\}/g, (_, name) => String(values[name]))
