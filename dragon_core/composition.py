@@ -13,9 +13,13 @@ from .energies.content import content_energy
 from .energies.form import LEAST
 from .errors import DragonError
 from .features import NO_REFERENCE, Views
-from .regions import FAINT, Regions, either, feathered
+from .regions import FAINT, Regions, either, feathered, grown
 from .tasks.borrowing import Borrowing
 from .tasks.edit import Edit
+
+#: Cells round an edit in which its draft's latent counts, too: what an encoder sees of an object is in the cells beside it as well, and
+#: a decoder that misses it there makes coloured fringes.
+DRAFT_MARGIN = 2
 
 
 @dataclass(frozen=True)
@@ -114,12 +118,14 @@ def edited_path(
 
     ``noise``: unit, (B, C, h, w). ``reference``: the second picture's trajectory on the same levels, (T + 1, B, C, h', w').
     ``draft``: the edited picture's clean latent (B, C, h, w), made from its pixels and so sharper than an edit of cells can be; it
-    is used wherever the edits change something. The noise on the clean part is carried along cell by cell.
+    is used wherever the edits change something, and :data:`DRAFT_MARGIN` cells around. The noise on the clean part is carried along
+    cell by cell.
     """
     clean = latents[-1]
     edited_clean = edited_picture(edits, clean, None if reference is None else reference[-1])
     if draft is not None:
-        edited_clean = torch.where((edited_clean != clean).any(1, keepdim=True), draft.to(clean), clean)
+        changed = (edited_clean != clean).any(1).to(clean)
+        edited_clean = torch.where(grown(changed, DRAFT_MARGIN).unsqueeze(1) > 0, draft.to(clean), clean)
     levels = []
     for i, (x, sigma) in enumerate(zip(latents[:-1], sigmas[:-1], strict=True)):
         own = edited = x - clean
