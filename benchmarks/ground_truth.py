@@ -109,7 +109,7 @@ class Bench:
         parts: dict[str, Any] = {"case": digest(case), "method": variant.method}
         if variant.method in methods.MODEL_METHODS and self.host is not None:
             task = find_task(case.edit.task)
-            settings = self.host.resolved(variant.settings.over(Settings(task.inputs)), (*methods.NODES, task.node))
+            settings = self.host.resolved(variant.settings, (*methods.NODES, task.node))
             parts |= {"weights": self.host.weights, "settings": settings}
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

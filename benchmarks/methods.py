@@ -81,7 +81,7 @@ def _draft(case: Case, host: Host, settings: Settings, energy: object) -> object
 
 def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     task = find_task(case.edit.task)
-    settings = parts.settings.over(Settings(task.inputs))
+    settings = parts.settings
     model, positive, negative = host.loaded[0], host.text(case.wanted_prompt), host.text("")
     branch = host.run("DragonGuidanceBranch", settings, **_trajectories(case, host, settings))[0]
     energy = task.energy(case, host, settings)

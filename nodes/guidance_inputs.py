@@ -12,7 +12,7 @@ from .links import BranchLink, EnergyLink, advanced
 #: The paper's windows; where ours differ, the benchmark on the bundled model chose (README, "How well it works").
 DEFAULT = EditSchedule()
 ENERGY_SCALE = 0.2
-HOLD_OBJECT_UNTIL = 0.8
+HOLD_OBJECT_UNTIL = 0.9
 
 #: What energy_scale is measured in.
 ScaleUnit = Literal["relative", "paper"]

@@ -63,4 +63,4 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     return host.run(TASK.node, settings, **masks)[0]
 
 
-TASK = Task("appearance", sample, copy_paste, energy, "DragonAppearanceLoss", inputs={"hold_object_until": 0.9})
+TASK = Task("appearance", sample, copy_paste, energy, "DragonAppearanceLoss")

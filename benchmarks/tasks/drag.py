@@ -91,4 +91,4 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     return host.run(TASK.node, settings, points=points, mask=host.mask(case.mask))[0]
 
 
-TASK = Task("drag", sample, copy_paste, energy, "DragonDragLoss", inputs={"hold_object_until": 0.9})
+TASK = Task("drag", sample, copy_paste, energy, "DragonDragLoss")

@@ -54,4 +54,4 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     return host.run(TASK.node, settings, mask=host.mask(case.mask), dx=dx, dy=dy)[0]
 
 
-TASK = Task("move", sample, copy_paste, energy, "DragonMoveLoss", inputs={})
+TASK = Task("move", sample, copy_paste, energy, "DragonMoveLoss")

@@ -74,4 +74,4 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     return host.run(TASK.node, settings, reference_mask=host.mask(mask), **inputs)[0]
 
 
-TASK = Task("paste", sample, copy_paste, energy, "DragonPasteLoss", inputs={"hold_object_until": 0.9})
+TASK = Task("paste", sample, copy_paste, energy, "DragonPasteLoss")

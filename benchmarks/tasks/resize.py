@@ -60,4 +60,4 @@ def energy(case: Case, host: Host, settings: Settings) -> object:
     return host.run(TASK.node, settings, mask=mask, scale=edit.scale, dx=round(edit.dx), dy=round(edit.dy))[0]
 
 
-TASK = Task("resize", sample, copy_paste, energy, "DragonResizeLoss", inputs={})
+TASK = Task("resize", sample, copy_paste, energy, "DragonResizeLoss")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from benchmarks.cases import Case, Picture
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
-    from benchmarks.settings import Settings, Value
+    from benchmarks.settings import Settings
     from training.world import Scene
 
 
@@ -29,5 +29,3 @@ class Task:
     """The task's energy, from its node."""
     node: str
     """The node that :attr:`energy` runs."""
-    inputs: Mapping[str, Value]
-    """Inputs of nodes for the task, where its template has others than they ship with."""
