@@ -25,7 +25,8 @@ SHOWN = """(id) => {
 GRAPH = """() => {
     const { ds, canvas } = app.canvas
     const page = canvas.getBoundingClientRect()
-    const boxes = [...app.rootGraph.nodes, ...app.rootGraph.groups].map(({ boundingRect, boundingBox, _bounding }) => boundingRect ?? boundingBox ?? _bounding)
+    const things = [...app.rootGraph.nodes, ...app.rootGraph.groups]
+    const boxes = things.map(({ boundingRect, boundingBox, _bounding }) => boundingRect ?? boundingBox ?? _bounding)
     const [left, top] = [0, 1].map((axis) => Math.min(...boxes.map((box) => box[axis])) - 20)
     const [right, bottom] = [0, 1].map((axis) => Math.max(...boxes.map((box) => box[axis] + box[axis + 2])) + 20)
     return {
