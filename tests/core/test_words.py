@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-WEB = Path(__file__).parents[2] / "web"
-WORDS = WEB / "canvas" / "words.js"
-TABLE = re.compile(r"const (ENGLISH|CHINESE) = Object\.freeze\(\{\n(.*?)\n\}\)", re.DOTALL)
-ENTRY = re.compile(r"  (\w+): '(.+)',?")
+from canvas_words import CHINESE, WEB, WORDS, tables
+
 #: `say('undo')`, `new UnreadableDrawing('notJson')`; the tables of tools; what is handed to the checks of a drawing.
 ASKED = (
     re.compile(r"\b(?:say|UnreadableDrawing)\('(\w+)'"),
     re.compile(r"\b(?:title|arrow|brush|eraser|lasso|move): '(\w+)'"),
     re.compile(r"'((?:broken|tooMany)\w*)'"),
 )
-CHINESE = re.compile(r"[\u4e00-\u9fff]")
-
-
-def tables() -> tuple[dict[str, str], dict[str, str]]:
-    found = {}
-    for name, body in TABLE.findall(WORDS.read_text("utf-8")):
-        entries = [ENTRY.fullmatch(line) for line in body.splitlines() if line]
-        assert all(entries), "one entry a line, in single quotes"
-        found[name] = dict(entry.groups() for entry in entries if entry)
-        assert len(found[name]) == len(entries), "a word twice"
-    return found["ENGLISH"], found["CHINESE"]
 
 
 def test_every_word_is_there_in_both_languages() -> None:

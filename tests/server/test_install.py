@@ -90,6 +90,8 @@ def test_sample_pictures_are_in_the_input_folder(installed: Server) -> None:
 def test_help_page_is_served(installed: Server, node_id: str) -> None:
     page = installed.client.get_bytes(f"/extensions/{PACK_NAME}/docs/{node_id}.md").decode("utf-8")
     assert page.startswith("# ")
+    chinese = installed.client.get_bytes(f"/extensions/{PACK_NAME}/docs/{node_id}/zh.md").decode("utf-8")
+    assert chinese.startswith(page.splitlines()[0] + "（"), "the same title, with the Chinese one after it"
 
 
 def test_texts_are_served_in_both_languages(installed: Server) -> None:

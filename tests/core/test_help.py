@@ -1,0 +1,91 @@
+"""The nodes' help pages: web/docs/NODE.md, and in Chinese web/docs/NODE/zh.md, where ComfyUI's frontend asks for it first."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from canvas_words import CHINESE, tables
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "web" / "docs"
+PAGES = sorted(file.stem for file in DOCS.glob("*.md"))
+NAME = re.compile(r"\*\*(\w+)\*\*(?:（(\w[^）]*)）)?")
+CODE = re.compile(r"`([^`]+)`")
+#: `*Dragon Invert*（Dragon 反演）`, and the same in a page's title.
+TITLE = re.compile(r"(Dragon(?: [A-Z][A-Za-z-]+)+)\*?（(Dragon [^），]+)")
+REMARK = re.compile(r"\*[^*]+\*")
+
+Table = list[list[str]]
+
+
+def english(node: str) -> str:
+    return (DOCS / f"{node}.md").read_text("utf-8")
+
+
+def chinese(node: str) -> str:
+    return (DOCS / node / "zh.md").read_text("utf-8")
+
+
+def locale(language: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text("utf-8"))
+    return read
+
+
+def cells(page: str) -> list[Table]:
+    """Tables of rows of cells; the first row is the heading, the line below it is left out."""
+    found = re.findall(r"(?:^\|.*\n)+", page + "\n", re.MULTILINE)
+    return [[[cell.strip() for cell in row.strip("|").split(" | ")] for row in table.split("\n") if row.strip("|-")] for table in found]
+
+
+def messages(page: str) -> list[str]:
+    """What the program says, without our remarks beside it."""
+    told = [table[1:] for table in cells(page) if table[0][0].startswith(("message", "error", "消息", "错误"))]
+    return [REMARK.sub("", row[0]).strip() for table in told for row in table]
+
+
+def test_every_page_is_there_in_chinese_and_no_other() -> None:
+    assert PAGES == sorted(locale("en"))
+    assert sorted(file.relative_to(DOCS).as_posix() for file in DOCS.glob("*/**/*.md")) == [f"{node}/zh.md" for node in PAGES]
+
+
+@pytest.mark.parametrize("node", PAGES)
+def test_both_pages_have_the_same_parts(node: str) -> None:
+    """Headings, lists and tables in the same order; a row of a table has the same names and the same code."""
+    part = re.compile(r"^(?:#+ |- |\d\. |\|)", re.MULTILINE)
+    assert part.findall(chinese(node)) == part.findall(english(node))
+    for ours, theirs in zip(cells(english(node)), cells(chinese(node)), strict=True):
+        for row, translated in zip(ours, theirs, strict=True):
+            assert [name for name, _ in NAME.findall(translated[0])] == [name for name, _ in NAME.findall(row[0])], row
+            assert sorted(CODE.findall(" ".join(translated))) == sorted(CODE.findall(" ".join(row))), row
+            assert len(translated) == len(row), row
+            assert CHINESE.search("".join(translated)) or not re.search("[a-z]{4}", row[0] + row[-1]), row
+
+
+@pytest.mark.parametrize("node", PAGES)
+def test_names_are_those_on_the_nodes(node: str) -> None:
+    """Beside each English name the one that a Chinese user sees, as locales/zh has it."""
+    page, ours, theirs = chinese(node), locale("en"), locale("zh")
+    shown = {ours[name]["display_name"]: theirs[name]["display_name"] for name in ours}
+    wrong = [pair for pair in TITLE.findall(page) if shown.get(pair[0]) != pair[1]]
+    for table in cells(page):
+        group = {"输入": "inputs", "输出": "outputs"}.get(table[0][0])
+        if group is None:
+            continue
+        labels = {texts["name"]: theirs[node][group][key]["name"] for key, texts in ours[node][group].items()}
+        wrong += [pair for row in table[1:] for pair in NAME.findall(row[0]) if labels.get(pair[0]) != (pair[1] or pair[0])]
+        assert sorted(name for row in table[1:] for name, _ in NAME.findall(row[0])) == sorted(labels), "each is explained, once"
+    assert wrong == []
+    assert page.startswith(f"# {ours[node]['display_name']}（{theirs[node]['display_name']}）\n")
+
+
+@pytest.mark.parametrize("node", PAGES)
+def test_messages_are_quoted_as_they_are_said(node: str) -> None:
+    """In English, as Python says them; what the canvas says is in web/canvas/words.js in Chinese, too."""
+    words = [[re.sub(r"\{(drawn|now)\}", "W×H", text) for text in table.values()] for table in tables()]
+    for ours, theirs in zip(messages(english(node)), messages(chinese(node)), strict=True):
+        if theirs != ours:
+            assert any(said.startswith(ours) and spoken.startswith(theirs) for said, spoken in zip(*words, strict=True)), theirs
