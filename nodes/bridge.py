@@ -21,6 +21,7 @@ import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.samplers
 import torch
+from comfy.ldm.modules.attention import attention_pytorch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
@@ -45,6 +46,9 @@ log = logging.getLogger(__name__)
 STATE = "dragon"
 SHARING = "dragon_sharing"
 REFERENCE = "dragon_reference"
+
+#: Where ComfyUI looks for another attention function.
+ATTENTION = "optimized_attention_override"
 
 #: Latent cells around an edit that stay free when the background is held: room for soft edges and shadows.
 HOLD_MARGIN = 1
@@ -539,6 +543,23 @@ def differentiable(others: bool) -> Iterator[None]:
         yield
 
 
+def differentiable_attention(theirs: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
+    """ComfyUI's `optimized_attention_override` for an evaluation that is differentiated: PyTorch's attention instead of the chosen kernel.
+
+    Others have no backward pass and either raise (FlashAttention, sub-quadratic attention) or cut the graph unseen (SageAttention).
+    ``theirs``: another pack's override, which keeps its way as long as the gradient comes through.
+    """
+
+    def attend(chosen: Callable[..., Tensor], query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if theirs is not None:
+            attended = theirs(attention_pytorch, query, *args, **kwargs)
+            if attended.requires_grad or not query.requires_grad:
+                return attended
+        return attention_pytorch(query, *args, **kwargs)
+
+    return attend
+
+
 def others_act(conditioning: list[Options], options: Options) -> bool:
     """Whether anything but ComfyUI's plain UNet and this pack takes part in an evaluation."""
     patches = options.get("patches", {}).values()
@@ -570,7 +591,9 @@ class GuidedEvaluation:
         positive, negative = args["conds"]
         self.others = others_act(positive, args["model_options"].get("transformer_options", {}))
         tapped = with_patch(args["model_options"], None, self.tap)
-        wrappers = tapped["transformer_options"].setdefault("wrappers", {})
+        transformer = tapped["transformer_options"]
+        transformer[ATTENTION] = differentiable_attention(transformer.get(ATTENTION))
+        wrappers = transformer.setdefault("wrappers", {})
         kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
         wrappers[kind] = {**wrappers.get(kind, {}), STATE: [self._differentiate]}
         self.positive = self._evaluate(args, [positive, None], tapped)[0]
