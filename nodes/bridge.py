@@ -56,6 +56,9 @@ HOLD_MARGIN = 1
 #: Half cells around an edit in which the decoded picture may differ from the source: that far an edited cell shows.
 CHANGED_MARGIN = 3
 
+#: Keeps sums of shares from zero where every conditioning's mask is; what is divided is zero there, too.
+SMALLEST_SHARE = 1e-6
+
 Options = dict[str, Any]
 
 
@@ -228,6 +231,10 @@ class DecoderTap:
         return (h, skip) if index < self.blocks[-1] else (h.detach(), skip.detach())
 
     def to_grid(self) -> Features:
+        if len(self.features) != len(self.blocks):
+            raise DragonError(
+                "a patch that saves time (EasyCache, TeaCache, …) left out the UNet at this step: bypass it, guidance needs every step"
+            )
         features = to_grid(tuple(self.features))
         self.features.clear()
         return features
@@ -235,7 +242,7 @@ class DecoderTap:
 
 @dataclass(frozen=True)
 class Glance:
-    """What one evaluation of a known picture yields: features on the common grid, and decoder tokens."""
+    """What one evaluation of a known picture yields: decoder tokens and, where it is to guide, features on the common grid."""
 
     features: Features
     tokens: Layers
@@ -275,8 +282,7 @@ class Run:
     sharing: Sharing | None
     path: Tensor | None = None
     reference: Reference | None = None
-    on_features: composition.Layout | None = None
-    repeats: int = 0
+    on_features: dict[tuple[int, int, int], composition.Layout] = field(default_factory=dict)
     visible: dict[tuple[tuple[int, int], tuple[int, int]], Visible] = field(default_factory=dict)
     readings: list[EnergyReading] = field(default_factory=list)
     slowed: bool = False
@@ -365,9 +371,19 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         return super().outer_sample(*args, **kwargs)
 
     def inner_sample(
-        self, noise: Tensor, latent_image: Tensor, device: torch.device, sampler: Any, sigmas: Tensor, *args: Any, **kwargs: Any
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        device: torch.device,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Tensor:
         trajectory = self.branch.trajectory
+        if denoise_mask is not None:
+            raise DragonError("DragonGuider: noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
         if tuple(latent_image.shape[1:]) != tuple(trajectory.latents.shape[2:]):
             raise DragonError(
                 f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
@@ -391,20 +407,20 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             scale=GuidanceScale(self.strength, self.paper_scale),
             sharing=self.model_options.get("transformer_options", {}).get(SHARING),
         )
-        # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
-        for i, known in enumerate(self.pictures):
-            latent = known.latents[-1].to(latent_image)
-            shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
-            conds = {"positive": self.conds.pop(REFERENCE + str(i))}
-            conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
-            self.known.append(conds["positive"])
         try:
+            # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
+            for i, known in enumerate(self.pictures):
+                latent = known.latents[-1].to(latent_image)
+                shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
+                conds = {"positive": self.conds.pop(REFERENCE + str(i))}
+                conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
+                self.known.append(conds["positive"])
             if self.edits:
-                seed = kwargs.get("seed", args[3] if len(args) > 3 else None)
+                seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
                 self.run.path = self._edited_path(seed or 0)
                 if first == 0:
                     latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
-            return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
+            return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
             self.conds |= {REFERENCE + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
             self.known = []
@@ -455,7 +471,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         guided = guided and self.strength > 0
         share = run.sharing is not None and run.sharing.window.contains(step, steps)
         timestep = sigma.reshape(1).expand(x.shape[0])
-        reference = self._reference(step, timestep, options) if guided or share else None
+        reference = self._reference(step, timestep, options, guided) if guided or share else None
         exchange = None
         if run.sharing is not None:
             exchange = TokenExchange(lent=reference.tokens if share and reference else None, sharing=run.sharing)
@@ -468,11 +484,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         mine["sampler_calc_cond_batch_function"] = split
         denoised = super().predict_noise(x, timestep, mine, seed)
         eps = (x - denoised) / sigma
-        if not split.gradients:
-            raise DragonError(
-                "the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step"
-            )
-        gradient = torch.stack(split.gradients).mean(0)
+        gradient = split.gradient()
         guidance = run.scale(gradient, eps, run.layout.touched, split.reach(gradient))
         run.readings.append(split.reading(step, guidance, eps))
         return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
@@ -482,11 +494,11 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             raise DragonError("the guider was asked for a prediction outside of sampling")
         return self.run
 
-    def _reference(self, step: int, timestep: Tensor, options: Options) -> Reference:
-        """Features and tokens of the known pictures at this step, from one evaluation each; kept for repeats of the same step."""
+    def _reference(self, step: int, timestep: Tensor, options: Options, guided: bool) -> Reference:
+        """Tokens and, for guidance, features of the known pictures at this step, from one evaluation each; kept for its repeats."""
         run = self.running()
-        if run.reference is None or run.reference.step != step:
-            source, *others = (self._glance(i, step, timestep, options) for i in range(len(self.known)))
+        if run.reference is None or run.reference.step != step or (guided and not run.reference.source.features):
+            source, *others = (self._glance(i, step, timestep, options, guided) for i in range(len(self.known)))
             second = others[0] if others else None
             run.reference = Reference(step, source, second, self._seen(source, second))
         return run.reference
@@ -505,16 +517,23 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             seen[place] = Tokens(visible.of_two(own.key, other.key), visible.of_two(own.value, other.value), own.grid)
         return seen
 
-    def _glance(self, index: int, step: int, timestep: Tensor, options: Options) -> Glance:
+    def _glance(self, index: int, step: int, timestep: Tensor, options: Options, guided: bool) -> Glance:
         """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
         run = self.running()
         x = self.pictures[index].latents[step].to(timestep.device, torch.float32)
         x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
-        tap = DecoderTap(run.blocks)
+        # One prompt is enough to look at the picture with: the first of the whole picture that is on at this noise level.
+        whole = (cond for cond in self.known[index] if "area" not in cond)
+        conditioning = next((cond for cond in whole if comfy.samplers.get_area_and_mult(cond, x, timestep) is not None), None)
+        if conditioning is None:
+            raise DragonError(
+                "at this step the inversion has no prompt for the whole picture (timestep ranges, ConditioningSetArea): invert with one"
+            )
+        tap = DecoderTap(run.blocks) if guided else None
         tokens: Layers = {}
         mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
-        comfy.samplers.calc_cond_batch(self.inner_model, [self.known[index][:1]], x, timestep, mine)
-        return Glance(tap.to_grid(), tokens)
+        comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
+        return Glance(tap.to_grid() if tap else (), tokens)
 
 
 @dataclass(frozen=True)
@@ -568,6 +587,17 @@ def others_act(conditioning: list[Options], options: Options) -> bool:
     return foreign or brought or bool(options.get("patches_replace"))
 
 
+@dataclass(frozen=True)
+class Row:
+    """What one positive conditioning says: the gradient (B, C, h, w), energies (B,) and its share of the prediction, as its gradient."""
+
+    share: Tensor
+    gradient: Tensor
+    edit: Tensor
+    content: Tensor
+    left: Tensor
+
+
 class GuidedEvaluation:
     """Stands where ComfyUI evaluates its conditionings: the negative as ever, the positive with a gradient."""
 
@@ -581,21 +611,29 @@ class GuidedEvaluation:
         self.batch, self.sigma = x.shape[0], float(sigma)
         self.grid = tuple(x.shape[-2:])
         self.tap = DecoderTap(run.blocks)
-        self.gradients: list[Tensor] = []
-        self.energies: list[composition.Energies] = []
+        self.shares: dict[Any, Tensor] = {}
+        self.rows: list[Row] = []
         self.positive = x
         self.others = False
         self.pulls = True
 
     def __call__(self, args: Options) -> list[Tensor]:
         positive, negative = args["conds"]
+        for each in positive:
+            active = comfy.samplers.get_area_and_mult(each, args["input"], args["sigma"])
+            if active is not None:
+                self.shares[active.uuid] = active.mult
+        if not self.shares:
+            raise DragonError(
+                "the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step"
+            )
         self.others = others_act(positive, args["model_options"].get("transformer_options", {}))
         tapped = with_patch(args["model_options"], None, self.tap)
         transformer = tapped["transformer_options"]
         transformer[ATTENTION] = differentiable_attention(transformer.get(ATTENTION))
         wrappers = transformer.setdefault("wrappers", {})
         kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
-        wrappers[kind] = {**wrappers.get(kind, {}), STATE: [self._differentiate]}
+        wrappers[kind] = {STATE: [self._differentiate], **wrappers.get(kind, {})}
         self.positive = self._evaluate(args, [positive, None], tapped)[0]
         if negative is None:
             return [self.positive, torch.zeros_like(self.positive)]
@@ -612,20 +650,22 @@ class GuidedEvaluation:
             raise DragonError(
                 "conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt"
             )
-        repeats = z.shape[0] // self.batch
+        transformer = args[-1] if args and isinstance(args[-1], dict) else kwargs["transformer_options"]
+        shares = [self.shares[uuid] for uuid in transformer["uuids"]]
         # Where others act, autograd must keep the tensors themselves to see who writes into them: the inner context has its way.
         with spilling(self.guider.inner_model.diffusion_model, z.device) as tally, differentiable(self.others):
             z = z.detach().requires_grad_(True)
             out = executor(z, *args, **kwargs)
-            views = self._views(self.tap.to_grid(), repeats)
-            energies = composition.evaluate(self._laid_out(views.generation, repeats), views)
+            views = self._views(self.tap.to_grid(), len(shares))
+            energies = composition.evaluate(self._laid_out(views.generation, len(shares)), views)
             mask = self.layout.edit_mask
-            mask = mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)
+            mask = mask if mask.shape[0] == 1 else mask.repeat(len(shares), 1, 1)
             gradient = masked_gradient(z, energies, mask, views.generation)
         self.run.account(tally)
-        self.gradients.append(gradient.unflatten(0, (repeats, self.batch)).mean(0))
         self.pulls = energies.edit.requires_grad
-        self.energies.append(replace(energies, edit=energies.edit.detach(), content=energies.content.detach()))
+        said = (gradient, energies.edit, energies.content, energies.left)
+        parts = (part.detach().unflatten(0, (len(shares), self.batch)) for part in said)
+        self.rows += [Row(*row) for row in zip(shares, *parts, strict=True)]
         return out.detach()
 
     def _views(self, generation: Features, repeats: int) -> Views:
@@ -636,23 +676,35 @@ class GuidedEvaluation:
         return Views(generation, repeated(self.reference.source), None if second is None else repeated(second))
 
     def _laid_out(self, features: Features, repeats: int) -> composition.Layout:
-        """The edits on the grid of the features; worked out once a run, as long as the number of conditionings stays the same."""
-        if self.run.on_features is None or self.run.repeats != repeats:
+        """The edits on the grid of the features; worked out once for each size (a patch may change it on the way) and number of rows."""
+        height, width = features[0].shape[-2:]
+        place = (height, width, repeats)
+        if place not in self.run.on_features:
             edits = tuple(edit.on(features[0].device, repeats) for edit in self.guider.edits)
-            size = (features[0].shape[-2], features[0].shape[-1])
-            self.run.on_features, self.run.repeats = composition.Layout.of(edits, size), repeats
-        return self.run.on_features
+            self.run.on_features[place] = composition.Layout.of(edits, (height, width))
+        return self.run.on_features[place]
+
+    def gradient(self) -> Tensor:
+        """Of all positive conditionings (B, C, h, w), each with its strength and mask, as ComfyUI adds up their predictions."""
+        if len(self.rows) == 1:
+            return self.rows[0].gradient
+        total = torch.stack([row.share for row in self.rows]).sum(0)
+        return torch.stack([row.share * row.gradient for row in self.rows]).sum(0) / total.clamp(min=SMALLEST_SHARE)
+
+    def _mean(self, values: Callable[[Row], Tensor]) -> Tensor:
+        """A mean over the conditionings, (B,)."""
+        if len(self.rows) == 1:
+            return values(self.rows[0])
+        shares = torch.stack([row.share.flatten(1).mean(1) for row in self.rows])
+        return (shares * torch.stack([values(row) for row in self.rows])).sum(0) / shares.sum(0).clamp(min=SMALLEST_SHARE)
 
     def reach(self, gradient: Tensor) -> Tensor | None:
         """How far the guidance may go where no edit pulls at anything; None where one does."""
-        if self.pulls:
-            return None
-        return reach(gradient, torch.stack([e.left[: self.batch] for e in self.energies]).mean(0), self.sigma)
+        return None if self.pulls else reach(gradient, self._mean(lambda row: row.left), self.sigma)
 
     def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
-        edit = torch.stack([e.edit[: self.batch] for e in self.energies]).mean(0)
-        content = torch.stack([e.content[: self.batch] for e in self.energies]).mean(0)
         size = guidance.flatten(1).norm(dim=1) / eps.flatten(1).norm(dim=1)
+        edit, content = self._mean(lambda row: row.edit), self._mean(lambda row: row.content)
         return EnergyReading(step, self.sigma, edit.cpu(), content.cpu(), size.cpu())
 
 
@@ -680,10 +732,6 @@ class DragonEuler(comfy.samplers.Sampler):
     ) -> Tensor:
         if not isinstance(model_wrap, DragonGuidance):
             raise DragonError("DragonEulerSampler: works with DragonGuider's guider only; use the euler sampler with other guiders")
-        if denoise_mask is not None:
-            raise DragonError(
-                "DragonEulerSampler: noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself"
-            )
         guider, steps = model_wrap, len(sigmas) - 1
         run = guider.running()
         sampling = guider.inner_model.model_sampling

@@ -76,8 +76,8 @@ def searched_as(*terms: str) -> dict[str, list[str]]:
 
 
 def stacked(mask: torch.Tensor) -> torch.Tensor:
-    """A MASK as (M, H, W): some nodes give a single one as (H, W)."""
-    return mask if mask.ndim == 3 else mask.unsqueeze(0)
+    """A MASK as (M, H, W) on the CPU: some nodes give a single one as (H, W), some leave it on the GPU."""
+    return (mask if mask.ndim == 3 else mask.unsqueeze(0)).cpu()
 
 
 @contextmanager

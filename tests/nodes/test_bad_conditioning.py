@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
 GUIDED = {"guide_every_until": 1.0}
@@ -44,3 +46,45 @@ def test_conditioning_mask(run: Any, scene: Any, sample: Any, move: Any) -> None
     (masked,) = run("ConditioningSetMask", conditioning=scene.positive, mask=scene.mask, strength=1.0, set_cond_area="default")
     (both,) = run("ConditioningCombine", conditioning_1=scene.positive, conditioning_2=masked)
     assert torch.isfinite(sample(scene, positive=both, energy=move(scene), **GUIDED)).all()
+
+
+def inverted_with(run: Any, mini: Any, scene: Any, positive: Any) -> Any:
+    """The scene with a trajectory that was made with another prompt."""
+    trajectory, start, _ = run("DragonInvert", model=mini.model, positive=positive, latent=scene.latent, steps=4, refinement=0)
+    (branch,) = run("DragonGuidanceBranch", trajectory=trajectory, taps=2)
+    return replace(scene, trajectory=trajectory, branch=branch, start=start)
+
+
+def test_inversion_with_prompts_that_take_turns(run: Any, mini: Any, scene: Any, sample: Any, move: Any) -> None:
+    """The source is looked at with the one that was on at each level."""
+    (early,) = run("ConditioningSetTimestepRange", conditioning=scene.positive, start=0.0, end=0.5)
+    (late,) = run("ConditioningSetTimestepRange", conditioning=scene.negative, start=0.5, end=1.0)
+    (both,) = run("ConditioningCombine", conditioning_1=early, conditioning_2=late)
+    turns = inverted_with(run, mini, scene, both)
+    assert torch.isfinite(sample(turns, energy=move(turns), **GUIDED)).all()
+
+
+def test_inversion_with_an_area_beside_a_whole_prompt(run: Any, mini: Any, scene: Any, sample: Any, move: Any) -> None:
+    (area,) = run("ConditioningSetArea", conditioning=scene.positive, width=48, height=64, x=0, y=0, strength=1.0)
+    (both,) = run("ConditioningCombine", conditioning_1=area, conditioning_2=scene.positive)
+    part = inverted_with(run, mini, scene, both)
+    assert torch.isfinite(sample(part, energy=move(part), **GUIDED)).all()
+
+
+def test_inversion_with_an_area_alone(run: Any, mini: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
+    (area,) = run("ConditioningSetArea", conditioning=scene.positive, width=48, height=64, x=0, y=0, strength=1.0)
+    part = inverted_with(run, mini, scene, area)
+    with refused("DragonSampler", "no prompt for the whole picture", "ConditioningSetArea"):
+        sample(part, energy=move(part), **GUIDED)
+
+
+@pytest.mark.parametrize("muted", ["by its strength", "by its mask"])
+def test_prompt_without_a_share_does_not_guide(run: Any, scene: Any, sample: Any, move: Any, muted: str) -> None:
+    nowhere = torch.zeros(1, 64, 96) if muted == "by its mask" else torch.ones(1, 64, 96)
+    strength = 0.0 if muted == "by its strength" else 1.0
+    other = [[-scene.negative[0][0].repeat(1, 2, 1), scene.negative[0][1]]]  # of another length: ComfyUI evaluates it apart
+    (silent,) = run("ConditioningSetMask", conditioning=other, mask=nowhere, strength=strength, set_cond_area="default")
+    (both,) = run("ConditioningCombine", conditioning_1=scene.positive, conditioning_2=silent)
+    wanted, plain = sample(scene, energy=move(scene), **GUIDED), sample(scene)
+    got = sample(scene, positive=both, energy=move(scene), **GUIDED)
+    assert (got - wanted).abs().max() < 1e-3 * (wanted - plain).abs().max()

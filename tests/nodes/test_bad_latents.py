@@ -60,10 +60,13 @@ def test_noise_mask_on_the_picture(run: Any, scene: Any, invert: Any, refused: A
         invert(latent=masked)
 
 
-def test_noise_mask_on_the_start(run: Any, scene: Any, custom: Any, refused: Any) -> None:
+@pytest.mark.parametrize("sampler", ["DragonEulerSampler", "euler"])
+def test_noise_mask_on_the_start(run: Any, scene: Any, custom: Any, refused: Any, sampler: str) -> None:
+    """With any sampler: ComfyUI would put the noisy start back where the mask is black."""
     (masked,) = run("SetLatentNoiseMask", samples=scene.start, mask=scene.mask)
-    with refused("DragonEulerSampler", "noise masks are not supported", "remove SetLatentNoiseMask"):
-        custom(latent_image=masked)
+    (chosen,) = run(sampler) if sampler.startswith("Dragon") else run("KSamplerSelect", sampler_name=sampler)
+    with refused("DragonGuider", "noise masks are not supported", "remove SetLatentNoiseMask"):
+        custom(latent_image=masked, sampler=chosen)
 
 
 @pytest.fixture

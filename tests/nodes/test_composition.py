@@ -208,7 +208,8 @@ def ip_adapter(model: Any, strength: float) -> Any:
     def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, options: Any) -> torch.Tensor:
         keys, values = (each.expand(q.shape[0], -1, -1) for each in tokens[q.shape[-1]])
         heads = options["n_heads"]
-        return optimized_attention(q, k, v, heads) + strength * optimized_attention(q, keys, values, heads)
+        own = optimized_attention(q, k, v, heads, transformer_options=options)
+        return own + strength * optimized_attention(q, keys, values, heads, transformer_options=options)
 
     clone = model.clone()
     for name, number in [("input", i) for i in range(12)] + [("middle", 0)] + [("output", i) for i in range(12)]:
@@ -277,3 +278,18 @@ def test_several_positive_conditionings(scene: Any, run: Any, sample: Any, move:
     (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
     once = sample(scene, model=model, energy=energy, **GUIDED)
     assert not changed(sample(scene, model=model, positive=twice, energy=energy, **GUIDED), once)
+
+
+def test_patch_that_leaves_out_the_unet(run: Any, mini: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
+    """ComfyUI's own EasyCache repeats the last step's answer: there is nothing to compare then, and the message says what to do."""
+    (cached,) = run("EasyCache", model=mini.model, reuse_threshold=3.0, start_percent=0.0, end_percent=1.0, verbose=False)
+    with refused("DragonSampler", "EasyCache", "bypass it"):
+        sample(scene, model=cached, energy=move(scene), guide_every_until=1.0, guide_until=1.0)
+
+
+def test_patch_that_changes_the_size_on_the_way(run: Any, mini: Any, scene: Any, sample: Any, move: Any) -> None:
+    """Kohya's Deep Shrink works at half the size for the first part of the schedule."""
+    inputs = {"block_number": 1, "downscale_factor": 2.0, "start_percent": 0.0, "end_percent": 0.5, "downscale_after_skip": True}
+    methods = {"downscale_method": "bicubic", "upscale_method": "bicubic"}
+    (shrunk,) = run("PatchModelAddDownscale", model=mini.model, **inputs, **methods)
+    assert torch.isfinite(sample(scene, model=shrunk, energy=move(scene), guide_every_until=1.0, guide_until=1.0)).all()

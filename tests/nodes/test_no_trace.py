@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import comfy.model_management
+import comfy.samplers
 import comfy.utils
 import pytest
 import torch
@@ -130,4 +131,25 @@ def test_failed_guider_runs_again(scene: Any, run: Any, move: Any, mini: Any, sa
     assert guider.run is None
     again = run("SamplerCustomAdvanced", **custom, sigmas=scene.sigmas, latent_image=scene.start)[0]["samples"]
     assert guider.run is None
+    assert torch.equal(again, sample(scene, energy=move(scene), guide_every_until=1.0))
+
+
+def test_guider_that_failed_on_its_way_into_the_run(
+    scene: Any, run: Any, move: Any, mini: Any, sample: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory may run out while the conditioning is prepared. ComfyUI keeps the guider and queues it again."""
+    inputs = {"positive": scene.positive, "negative": scene.negative, "branch": scene.branch, "energy": move(scene), "cfg": 3.0}
+    guider, *_ = run("DragonGuider", model=mini.model, guide_every_until=1.0, **inputs)
+    custom = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": run("DragonEulerSampler")[0]}
+    processed = comfy.samplers.process_conds
+
+    def short_of_memory(*args: Any, **kwargs: Any) -> Any:
+        processed(*args, **kwargs)
+        raise Sabotage
+
+    with monkeypatch.context() as patch, pytest.raises(Sabotage):
+        patch.setattr(comfy.samplers, "process_conds", short_of_memory)
+        run("SamplerCustomAdvanced", **custom, sigmas=scene.sigmas, latent_image=scene.start)
+    assert guider.run is None and guider.known == []
+    again = run("SamplerCustomAdvanced", **custom, sigmas=scene.sigmas, latent_image=scene.start)[0]["samples"]
     assert torch.equal(again, sample(scene, energy=move(scene), guide_every_until=1.0))
