@@ -1,7 +1,8 @@
 """Train the miniature UNet and its text encoder together, by v-prediction on stored latents.
 
 ``python -m training.unet --images 1000000`` trains or resumes: the checkpoint holds weights, their moving average, optimizer and the
-number of images seen. ``--crop 16`` trains on quarter-sized crops, which are cheaper (not used for the shipped weights).
+number of images seen. ``--compile`` is half as fast again on a CPU, after three minutes of compiling. ``--crop 16`` trains on quarter-sized crops,
+which are cheaper (not used for the shipped weights).
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--anneal", type=int, default=0, help="bring the rate down to 3 %% linearly over the last so many images")
     parser.add_argument("--scenes", type=int, default=8000)
+    parser.add_argument("--compile", action="store_true", help="compile the UNet")
     parser.add_argument("--save-every", type=int, default=4000, help="images between checkpoints")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
@@ -104,7 +106,12 @@ def main() -> None:
     model, average = (channels_last(Mini(vocabulary).to(device)) for _ in range(2))
     average.load_state_dict(model.state_dict())
     log.info("%.1f M parameters in the UNet", sum(p.numel() for p in model.unet.parameters()) / 1e6)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.0)
+    if args.compile:
+        model.unet.compile()
+    if device.type == "cpu":
+        # Its fused attention is slower backwards than plain products of matrices, for so few tokens.
+        torch.backends.cuda.enable_flash_sdp(False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     seen = 0
     if CHECKPOINT.is_file():
         saved = torch.load(CHECKPOINT, weights_only=True, map_location=device)
