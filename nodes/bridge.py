@@ -383,7 +383,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     ) -> Tensor:
         trajectory = self.branch.trajectory
         if denoise_mask is not None:
-            raise DragonError("DragonGuider: noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
+            raise DragonError("noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
         if tuple(latent_image.shape[1:]) != tuple(trajectory.latents.shape[2:]):
             raise DragonError(
                 f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
