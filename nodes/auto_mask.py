@@ -12,7 +12,7 @@ from ..dragon_core.auto_mask import disc, object_mask
 from ..dragon_core.errors import DragonError
 from ..dragon_core.points import Point, parse_clicks
 from ..dragon_core.trajectory import Trajectory
-from .bridge_features import decoder_features
+from .bridge.features import decoder_features
 from .links import CATEGORY, TrajectoryLink, advanced, named, searched_as
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from ..dragon_core.attention import MergeMode, Sharing
 from ..dragon_core.errors import DragonError
 from ..dragon_core.schedule import Window
-from . import bridge
+from .bridge.model import family, fingerprint, require_supported
+from .bridge.tokens import patch_attention
 from .links import CATEGORY, Branch, BranchLink, advanced, named, searched_as
 
 
@@ -54,10 +55,10 @@ class DragonCrossAttnPatch(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, branch: Branch, mode: MergeMode, start: float, end: float) -> io.NodeOutput:
         with named(cls):
-            bridge.require_supported(model)
-            if bridge.fingerprint(model) != branch.trajectory.model:
+            require_supported(model)
+            if fingerprint(model) != branch.trajectory.model:
                 raise DragonError(
-                    f"the branch was made with another model ({branch.trajectory.family}), this one is {bridge.family(model)}: "
+                    f"the branch was made with another model ({branch.trajectory.family}), this one is {family(model)}: "
                     f"invert with the model you patch"
                 )
-            return io.NodeOutput(bridge.patch_attention(model, Sharing(mode, Window(start, end))))
+            return io.NodeOutput(patch_attention(model, Sharing(mode, Window(start, end))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from . import bridge
+from .bridge.samplers import DragonEuler
 from .guidance_inputs import stochastic_inputs, stochastic_schedule
 from .links import CATEGORY, named, searched_as
 
@@ -39,4 +39,4 @@ class DragonEulerSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             schedule = stochastic_schedule(travel_passes, travel_start, travel_end, sde_strength, sde_outside, sde_start, sde_end)
-        return io.NodeOutput(bridge.DragonEuler(schedule, hold_background, hold_object_until))
+        return io.NodeOutput(DragonEuler(schedule, hold_background, hold_object_until))

@@ -8,12 +8,12 @@ from comfy_api.latest import io
 from torch import Tensor
 from typing_extensions import override
 
-from . import bridge
+from .bridge.guider import DragonGuidance
 from .guidance_inputs import ScaleUnit, branch_inputs, draft_input, energy_input, guidance_windows, strength_inputs
 from .links import CATEGORY, Branch, Chain, named, searched_as
 
 
-class NamedGuidance(bridge.DragonGuidance):
+class NamedGuidance(DragonGuidance):
     """The guidance as SamplerCustomAdvanced runs it: errors name the node that the guider came from."""
 
     @override

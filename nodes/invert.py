@@ -10,7 +10,8 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.errors import DragonError
-from . import bridge
+from .bridge.inversion import invert_latent
+from .bridge.model import require_supported, schedule_sigmas
 from .links import CATEGORY, TrajectoryLink, advanced, named, searched_as
 
 
@@ -63,14 +64,14 @@ class DragonInvert(io.ComfyNode):
         cls, model: Any, positive: Any, latent: Any, steps: int, scheduler: str, refinement: int, sigmas: torch.Tensor | None = None
     ) -> io.NodeOutput:
         with named(cls):
-            bridge.require_supported(model)
+            require_supported(model)
             if steps < 1:
                 raise DragonError("steps must be at least 1")
-            levels = bridge.schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
+            levels = schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
             if len(levels) < 2:
                 raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0: give it more SIGMAS")
             if latent.get("noise_mask") is not None:
                 raise DragonError("the latent has a noise mask, which inversion cannot use: connect VAEEncode without SetLatentNoiseMask")
             callback = latent_preview.prepare_callback(model, len(levels) - 1)
-            trajectory, start = bridge.invert_latent(model, positive, latent["samples"], levels, refinement, callback)
+            trajectory, start = invert_latent(model, positive, latent["samples"], levels, refinement, callback)
         return io.NodeOutput(trajectory, {"samples": start}, levels)

@@ -1,7 +1,8 @@
 """What travels on the pack's own links, and how widgets are declared.
 
 DRAGON_TRAJECTORY carries a :class:`~dragon_core.trajectory.Trajectory`, DRAGON_BRANCH a :class:`Branch`, DRAGON_ENERGY a tuple
-of edits in the order they were chained, DRAGON_READINGS a tuple of :class:`bridge.EnergyReading`, one for each guided evaluation.
+of edits in the order they were chained, DRAGON_READINGS a tuple of `bridge.evaluation.EnergyReading`, one for each guided
+evaluation.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import torch
 from comfy_api.latest import io
 
 from ..dragon_core.errors import DragonError
-from . import bridge
-from .bridge_record import record_sampling
+from .bridge.model import require_supported, schedule_sigmas
+from .bridge.record import record_sampling
 from .links import CATEGORY, TrajectoryLink, advanced, named, searched_as
 
 
@@ -73,8 +73,8 @@ class DragonRecord(io.ComfyNode):
         sigmas: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         with named(cls):
-            bridge.require_supported(model)
-            levels = bridge.schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
+            require_supported(model)
+            levels = schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
             if len(levels) < 2 or float(levels[-1]) != 0.0:
                 raise DragonError("recording needs a schedule of at least one step that ends at sigma 0: give it more SIGMAS")
             if latent.get("noise_mask") is not None:

@@ -7,7 +7,8 @@ from typing import Any
 import latent_preview
 from comfy_api.latest import io
 
-from . import bridge
+from .bridge.guider import DragonGuidance
+from .bridge.samplers import DragonEuler, run_sampling
 from .guidance_inputs import (
     ScaleUnit,
     branch_inputs,
@@ -98,8 +99,8 @@ class DragonSampler(io.ComfyNode):
             )
             use = chosen(preset, widgets)
             start = draft["samples"] if draft else None
-            guider = bridge.DragonGuidance(model, branch, energy or (), energy_scale, use.windows, use.scale_unit == "paper", start)
-            euler = bridge.DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
+            guider = DragonGuidance(model, branch, energy or (), energy_scale, use.windows, use.scale_unit == "paper", start)
+            euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
-            samples = bridge.run_sampling(guider, positive, negative, cfg, euler, seed, callback)
+            samples = run_sampling(guider, positive, negative, cfg, euler, seed, callback)
         return io.NodeOutput({"samples": samples}, guider.changed(), tuple(guider.readings))

@@ -1,8 +1,8 @@
 """Train the miniature UNet and its text encoder together, by v-prediction on stored latents.
 
 ``python -m training.unet --images 1000000`` trains or resumes: the checkpoint holds weights, their moving average, optimizer and the
-number of images seen. ``--compile`` is half as fast again on a CPU, after three minutes of compiling. ``--crop 16`` trains on quarter-sized crops,
-which are cheaper (not used for the shipped weights).
+number of images seen. ``--compile`` is half as fast again on a CPU, after three minutes of compiling.
+``--crop 16`` trains on quarter-sized crops, which are cheaper (not used for the shipped weights).
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def messages(page: str) -> list[str]:
 
 
 def test_every_page_is_there_in_chinese_and_no_other() -> None:
-    assert PAGES == sorted(locale("en"))
+    assert sorted(locale("en")) == PAGES
     assert sorted(file.relative_to(DOCS).as_posix() for file in DOCS.glob("*/**/*.md")) == [f"{node}/zh.md" for node in PAGES]
 
 

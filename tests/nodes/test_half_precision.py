@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import comfy.ldm.modules.attention as kernels
 import pytest
 import torch
 
 #: One guided step, without what the widgets would do besides.
 ONCE = {"guide_every_until": 0.25, "guide_until": 0.25, "energy_scale": 0.5}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_kernel() -> Iterator[None]:
+    """Guided evaluations use PyTorch's attention, as GPUs do anyway; elsewhere another kernel's rounding would pass for guidance."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("optimized_attention", "optimized_attention_masked"):
+            patch.setattr(kernels, name, kernels.attention_pytorch)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,14 +18,14 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def memory(pack: Any) -> Any:
-    return pack.submodule("nodes.bridge_memory")
+    return pack.submodule("nodes.bridge.memory")
 
 
 @pytest.fixture(scope="module")
 def unet(run: Any, pack: Any) -> Any:
     """The bundled model's UNet, which autograd accepts."""
     unet = run("DragonMiniModel")[0].model.diffusion_model
-    pack.submodule("nodes.bridge").make_differentiable(unet)
+    pack.submodule("nodes.bridge.gradients").make_differentiable(unet)
     return unet
 
 
@@ -190,7 +190,7 @@ def test_writing_into_a_saved_tensor_is_noticed(memory: Any) -> None:
 def test_others_that_write_in_place_go_first(memory: Any, pack: Any) -> None:
     """Within `differentiable(others=True)` autograd's own hooks act: a small tensor that is written into gives the right gradient."""
     x = torch.full((8,), 2.0, requires_grad=True)
-    with memory.spilling(torch.nn.Identity(), CPU, lambda: 0) as tally, pack.submodule("nodes.bridge").differentiable(True):
+    with memory.spilling(torch.nn.Identity(), CPU, lambda: 0) as tally, pack.submodule("nodes.bridge.gradients").differentiable(True):
         y = x * 1
         out = y.square()
         with torch.no_grad():
@@ -209,7 +209,7 @@ def test_a_cpu_has_nothing_to_gain(memory: Any, unet: Any, z: Tensor) -> None:
 
 
 def test_the_log_says_it_once_a_run(pack: Any, memory: Any, caplog: pytest.LogCaptureFixture) -> None:
-    bridge = pack.submodule("nodes.bridge")
+    bridge = pack.submodule("nodes.bridge.evaluation")
     run = bridge.Run(blocks=(), layout=None, scale=None, sharing=None)
     with caplog.at_level(logging.INFO):
         run.account(memory.Tally())

@@ -24,7 +24,7 @@ def test_recognised(loaded: Any) -> None:
 
 def test_taps_follow_the_structure(loaded: Any, pack: Any) -> None:
     """Two taps after the last two upsamplings; SDXL's decoder has no third."""
-    bridge = pack.submodule("nodes.bridge")
+    bridge = pack.submodule("nodes.bridge.model")
     unet = loaded.model.model.diffusion_model
     assert bridge.tap_blocks(unet, 2) == loaded.case.family.taps
     if len(unet.channel_mult) == 4:

@@ -1,4 +1,4 @@
-"""A sampler run that keeps every level it passes: the trajectory of a picture the model makes. Beside ``bridge.py``, on its terms."""
+"""A sampler run that keeps every level it passes: the trajectory of a picture the model makes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..dragon_core.errors import DragonError
-from ..dragon_core.trajectory import Trajectory
-from . import bridge
+from ...dragon_core.errors import DragonError
+from ...dragon_core.trajectory import Trajectory
+from .model import family, fingerprint, require_supported
+from .tokens import SHARING
 
 Options = dict[str, Any]
 
@@ -57,8 +58,8 @@ def record_sampling(
     callback: Callable[..., None] | None,
 ) -> tuple[Trajectory, Tensor]:
     """What KSampler makes of an empty latent with euler: its trajectory, and the picture's latent (B, C, h, w) in ComfyUI's scale."""
-    bridge.require_supported(model)
-    if bridge.SHARING in model.model_options.get("transformer_options", {}):
+    require_supported(model)
+    if SHARING in model.model_options.get("transformer_options", {}):
         raise DragonError("record with the unpatched model: connect DragonCrossAttnPatch's model to the edit's sampler only")
     samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
     noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
@@ -71,4 +72,4 @@ def record_sampling(
     if not torch.isfinite(path).all():
         raise DragonError("the picture ended in values that are not numbers: lower cfg, or use another precision")
     ratio = getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
-    return Trajectory(path, sigmas.cpu().clone(), positive, bridge.fingerprint(model), bridge.family(model), ratio), result
+    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio), result

@@ -1,4 +1,4 @@
-"""What the model sees in a picture, apart from any edit: features of one level of a trajectory. Beside ``bridge.py``, on its terms."""
+"""What the model sees in a picture, apart from any edit: features of one level of a trajectory."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ..dragon_core.errors import DragonError
-from ..dragon_core.trajectory import Trajectory
-from . import bridge
+from ...dragon_core.errors import DragonError
+from ...dragon_core.trajectory import Trajectory
+from .model import family, fingerprint, require_supported, tap_blocks
+from .tokens import STATE, TokenExchange
 
 Options = dict[str, Any]
 
@@ -41,13 +42,13 @@ def decoder_features(model: comfy.model_patcher.ModelPatcher, trajectory: Trajec
     noise_level: share of the schedule that is noisier than clean, [0, 1]. The blocks are those between the decoder's last two
     upsamplings, where DIFT (arXiv 2306.03881) and the paper's ablation find what belongs together.
     """
-    bridge.require_supported(model)
-    if trajectory.model != bridge.fingerprint(model):
+    require_supported(model)
+    if trajectory.model != fingerprint(model):
         raise DragonError(
-            f"the trajectory was made with another model ({trajectory.family}), this one is {bridge.family(model)}: use the model you "
+            f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: use the model you "
             "inverted with"
         )
-    first, last = bridge.tap_blocks(model.model.diffusion_model, 2)
+    first, last = tap_blocks(model.model.diffusion_model, 2)
     seen: list[Tensor] = []
 
     def tap(h: Tensor, skip: Tensor, options: Options) -> tuple[Tensor, Tensor]:
@@ -57,7 +58,7 @@ def decoder_features(model: comfy.model_patcher.ModelPatcher, trajectory: Trajec
 
     plain = model.clone()
     # DragonCrossAttnPatch, if it is there, has nothing to share.
-    plain.model_options["transformer_options"][bridge.STATE] = bridge.TokenExchange()
+    plain.model_options["transformer_options"][STATE] = TokenExchange()
     plain.set_model_patch(tap, "output_block_patch")
     step = min(max(round((1 - noise_level) * trajectory.steps), 0), trajectory.steps - 1)
     guider = comfy.samplers.CFGGuider(plain)
