@@ -51,8 +51,8 @@ def moved_regions(mask: Tensor, transform: Placement, size: tuple[int, int]) -> 
 
 def centroids(mask: Tensor) -> tuple[Point, ...]:
     """The middle (x, y) in pixels of what each mask (M, H, W) covers; every one must cover something."""
-    solid = (mask > 0.5).double()
-    ys, xs = (torch.arange(n, device=mask.device, dtype=torch.float64) + 0.5 for n in solid.shape[-2:])
+    solid = (mask > 0.5).cpu().double()
+    ys, xs = (torch.arange(n, dtype=torch.float64) + 0.5 for n in solid.shape[-2:])
     total = solid.sum((1, 2))
     x, y = (solid.sum(1) @ xs / total).tolist(), (solid.sum(2) @ ys / total).tolist()
     return tuple(zip(x, y, strict=True))

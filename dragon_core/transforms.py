@@ -138,13 +138,13 @@ def warp(
     """
     h, w = size or (image.shape[-2], image.shape[-1])
     fine = transform.samples_per_cell if mode == "area" else 1
-    points = _came_from(transform, (h * fine, w * fine), image.device)
+    points = _came_from(transform, (h * fine, w * fine))
     height, width = transform.source_size or transform.image_size
     points = points / points.new_tensor([width, height])
     if mode == "nearest":  # grid_sample rounds halves to even: a shift by half a cell would take every other value twice
         cells = points.new_tensor([image.shape[-1], image.shape[-2]])
         points = ((points * cells).floor() + 0.5) / cells
-    grid = (points * 2 - 1).to(image.dtype)
+    grid = (points * 2 - 1).to(image)
     batch = max(image.shape[0], grid.shape[0] if grid.ndim == 4 else 1)
     image, grid = image.expand(batch, -1, -1, -1), grid.expand(batch, -1, -1, -1)
     out = F.grid_sample(image, grid, mode="nearest" if mode == "nearest" else "bilinear", padding_mode=beyond, align_corners=False)
@@ -158,11 +158,10 @@ def unrepeated(transform: Placement, size: tuple[int, int], source: tuple[int, i
     Enlarging takes values several times, and repeated noise is no longer white. Of equals the one nearest to its origin counts.
     """
     height, width = transform.source_size or transform.image_size
-    at = _came_from(transform, size, device)
+    at = _came_from(transform, size)
     at = at * at.new_tensor([source[1] / width, source[0] / height])
-    if at.ndim == 4:
-        return torch.stack([_firsts(each, source) for each in at])
-    return _firsts(at, source)
+    firsts = torch.stack([_firsts(each, source) for each in at]) if at.ndim == 4 else _firsts(at, source)
+    return firsts.to(device)
 
 
 def _firsts(at: Tensor, source: tuple[int, int]) -> Tensor:
@@ -176,9 +175,12 @@ def _firsts(at: Tensor, source: tuple[int, int]) -> Tensor:
     return (inside.flatten() & (away == nearest[cell])).view(inside.shape)
 
 
-def _came_from(transform: Placement, size: tuple[int, int], device: torch.device) -> Tensor:
-    """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture."""
+def _came_from(transform: Placement, size: tuple[int, int]) -> Tensor:
+    """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture.
+
+    float64 and so on the CPU, wherever the picture lies: Apple's GPUs and some of Intel's have no such numbers.
+    """
     (h, w), (height, width) = size, transform.image_size
-    y = (torch.arange(h, device=device, dtype=torch.float64) + 0.5) * (height / h)
-    x = (torch.arange(w, device=device, dtype=torch.float64) + 0.5) * (width / w)
+    y = (torch.arange(h, dtype=torch.float64) + 0.5) * (height / h)
+    x = (torch.arange(w, dtype=torch.float64) + 0.5) * (width / w)
     return transform.inverse(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1))

@@ -1,6 +1,6 @@
 """Energies of point dragging (DragonDiffusion, section 3.4; algorithm.md section 6): 3×3 patches of the grid, between its cells.
 
-Points are (N, 2), (x, y) in pixels of the picture that the features are of.
+Points are (N, 2), (x, y) in pixels of the picture that the features are of, float64 on the CPU.
 """
 
 from __future__ import annotations

@@ -113,11 +113,11 @@ class Drag:
 
     @cached_property
     def _handles(self) -> Tensor:
-        return torch.tensor([handle for handle, _ in self.pairs], dtype=torch.float64, device=self.carried.mask.device)
+        return torch.tensor([handle for handle, _ in self.pairs], dtype=torch.float64)
 
     @cached_property
     def _targets(self) -> Tensor:
-        return torch.tensor([target for _, target in self.pairs], dtype=torch.float64, device=self.carried.mask.device)
+        return torch.tensor([target for _, target in self.pairs], dtype=torch.float64)
 
 
 def drag(
@@ -190,4 +190,4 @@ def _covered(mask: Tensor, points: Sequence[tuple[float, float]]) -> Tensor:
     """Which points each mask covers: bool (M, N)."""
     size = (mask.shape[-2], mask.shape[-1])
     places = torch.tensor([points], dtype=torch.float64).expand(mask.shape[0], -1, -1).unsqueeze(1)
-    return sample(mask.unsqueeze(1).double().cpu(), places, size)[:, 0, 0] > 0.25
+    return sample(mask.unsqueeze(1).cpu().double(), places, size)[:, 0, 0] > 0.25

@@ -203,8 +203,8 @@ def share_inside(mask: Tensor, transform: Placement) -> Tensor:
     """The share of each mask's pixels (M, H, W) that the transform leaves in the picture: (M,)."""
     height, width = transform.image_size
     h, w = mask.shape[-2:]
-    ys, xs = (torch.arange(n, device=mask.device, dtype=torch.float64) + 0.5 for n in (h, w))
+    ys, xs = (torch.arange(n, dtype=torch.float64) + 0.5 for n in (h, w))
     x, y = transform.forward(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).unbind(-1)
     inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
-    solid = mask > 0.5
+    solid = (mask > 0.5).cpu()
     return (solid & inside).sum((1, 2)) / solid.sum((1, 2))
