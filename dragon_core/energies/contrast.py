@@ -5,7 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..features import Features, masked_mean, similarity_map
+from .form import nothing
 
 
 def contrast_energy(generation: Features, reference: Features, vacated: Tensor, weight: float) -> Tensor:
+    if weight == 0:
+        return nothing(generation)
     return weight * masked_mean(similarity_map(generation, reference), vacated)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..features import Features, similarity
-from .form import attraction
+from .form import attraction, nothing
 
 #: Cells to either side of a point that belong to its patch.
 AROUND = 1
@@ -34,8 +34,8 @@ def departure_energy(
     left = around(handles, size, image_size).flatten(0, 1)  # (9 N, 2)
     apart = ((left.unsqueeze(1) - targets.to(left)).abs() > (AROUND + 0.5) * steps.to(left)).any(-1).all(1)
     left = left[apart]
-    if len(left) == 0:
-        return generation[0].new_zeros(generation[0].shape[0])
+    if weight == 0 or len(left) == 0:
+        return nothing(generation)
     pairs = zip(at(generation, left, image_size), at(reference, left, image_size), strict=True)
     return weight * torch.stack([similarity(g, r) for g, r in pairs]).mean((0, 2))
 

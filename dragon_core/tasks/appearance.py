@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..energies.appearance import appearance_energy
-from ..energies.form import LEAST
+from ..energies.form import LEAST, nothing
 from ..errors import DragonError
 from ..features import Views
 from ..look import transferred
@@ -95,7 +95,7 @@ class Appearance:
         return appearance_energy(views.generation, second, own.target, wanted, self.weights.edit)
 
     def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        return torch.zeros_like(views.generation[0][:, 0, 0, 0])  # nothing is vacated
+        return nothing(views.generation)  # nothing is vacated
 
     def clear_clean(self, latent: Tensor) -> Tensor:
         return latent

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..displacement import capsules, displacement, sample
-from ..energies.form import LEAST
+from ..energies.form import LEAST, nothing
 from ..energies.points import departure_energy, points_energy
 from ..errors import DragonError
 from ..features import Views
@@ -97,7 +97,7 @@ class Drag:
 
     def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         # In an area the handles' old places lie in m_e, an object's lie outside of it: the push belongs where its gradient acts.
-        return self._departure(views) if self.leaves else views.generation[0].new_zeros(views.generation[0].shape[0])
+        return self._departure(views) if self.leaves else nothing(views.generation)
 
     def clear_clean(self, latent: Tensor) -> Tensor:
         return self.carried.clear_clean(latent)

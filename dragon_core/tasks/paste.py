@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..energies.edit import edit_energy
-from ..energies.form import LEAST
+from ..energies.form import LEAST, nothing
 from ..errors import DragonError
 from ..features import Views
 from ..regions import Regions, centroids, on_grid
@@ -116,7 +116,7 @@ class Paste:
         return edit_energy(views.generation, views.second(), own.target, self.transform, self.weights.edit)
 
     def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        return torch.zeros_like(views.generation[0][:, 0, 0, 0])  # nothing is vacated
+        return nothing(views.generation)  # nothing is vacated
 
     def clear_clean(self, latent: Tensor) -> Tensor:
         return latent

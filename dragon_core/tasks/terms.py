@@ -16,10 +16,10 @@ from ..energies.appearance import appearance_energy
 from ..energies.content import content_energy
 from ..energies.contrast import contrast_energy
 from ..energies.edit import edit_energy
-from ..energies.form import LEAST
+from ..energies.form import LEAST, nothing
 from ..energies.inpaint import inpaint_energy
 from ..errors import DragonError
-from ..features import Features, Views, region_mean
+from ..features import Views, region_mean
 from ..regions import Regions, on_grid, surroundings
 from ..transforms import AffineWarp, Point, warp
 from .masks import check_mask, cropped_mask
@@ -302,11 +302,6 @@ class MeanSimilarity(Term):
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         wanted = on_grid(self.like, (own.target.shape[-2], own.target.shape[-1]))
         return appearance_energy(views.generation, views.source, own.target, wanted, self.weight)
-
-
-def nothing(features: Features) -> Tensor:
-    """No energy: zeros (B,)."""
-    return features[0].new_zeros(features[0].shape[0])
 
 
 def for_rows(mask: Tensor, device: torch.device, repeats: int) -> Tensor:

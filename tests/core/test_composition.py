@@ -119,6 +119,15 @@ def test_order_of_the_chain_does_not_matter_to_the_energies() -> None:
     torch.testing.assert_close(one.content, other.content)
 
 
+def test_what_weighs_nothing_costs_no_backward_pass() -> None:
+    """A gradient of zeros would take a second way back through the model at every guided step."""
+    generation = tuple(f.requires_grad_() for f in features(1))
+    for weights, content in ((MoveWeights(4.0, 0.0, 0.0, 0.0), False), (MoveWeights(4.0, 0.0, 0.2, 0.0), True)):
+        energies = evaluate([Move(block_mask(range(1, 4), range(1, 4)), AffineWarp(SIZE, shift=(12, 4)), weights)], generation, features(2))
+        assert energies.edit.requires_grad
+        assert energies.content.requires_grad is content
+
+
 def test_pictures_of_a_batch_do_not_mix() -> None:
     generation, reference = features(5), features(6)
     both = evaluate(two_moves(), generation, reference)

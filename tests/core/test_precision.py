@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
 from dragon_core.displacement import displacement
 from dragon_core.energies.points import departure_energy, points_energy
 from dragon_core.regions import moved_regions
 from dragon_core.transforms import AffineWarp, unrepeated, warp
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 #: Stands for an accelerator: operations on it are checked for shapes and types, and not done.
 DEVICE = torch.device("meta")
