@@ -16,8 +16,6 @@ from .features import Features
 
 #: Slopes below this are as good as none; its reciprocal is still a float32.
 SMALLEST_SLOPE = 1e-30
-#: The authors' κ for moving and resizing: η = energy_scale · 1000 · κ.
-PAPER_KAPPA = 0.08
 #: How many times larger than at the first guided step g may become.
 MOST_GROWTH = 10.0
 
@@ -56,7 +54,7 @@ class GuidanceScale:
     edited region. η is fixed there and kept, so g fades as the energies are satisfied. That makes the same number mean the same
     nudge for every model, resolution and mask. Where there was next to nothing to calibrate on (a picture that is only to be held as it
     is starts at the minimum), η is brought down as soon as g would grow beyond ``MOST_GROWTH`` times that.
-    ``paper=True`` uses the authors' fixed η = strength · 1000 · κ instead.
+    With ``kappa`` it is the authors' fixed η = strength · 1000 · κ instead.
 
     A run that edits nothing but holds or mends is begun where its energies are flat: at their minimum (content) or at their maximum
     (contrast). There is nothing to calibrate on, and noise would be made as large as a prediction. With a ``limit`` given, nothing is kept:
@@ -64,13 +62,13 @@ class GuidanceScale:
     """
 
     strength: float
-    paper: bool = False
+    kappa: float | None = None
     eta: Tensor | None = None
 
     def __call__(self, gradient: Tensor, eps: Tensor, region: Tensor, limit: Tensor | None = None) -> Tensor:
         """gradient, eps: (B, C, h, w). region: (M, h, w), source and target of the edit. limit: of η, see :func:`reach`."""
-        if self.paper:
-            return gradient * (self.strength * 1000 * PAPER_KAPPA)
+        if self.kappa is not None:
+            return gradient * (self.strength * 1000 * self.kappa)
         if limit is not None:
             most = self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
             return gradient * torch.minimum(most, limit)

@@ -43,7 +43,8 @@ class Settings:
 
 
 DRAGON_DIFFUSION = Settings()
-DIFF_EDITOR = replace(DRAGON_DIFFUSION, travel_passes=3, sde_strength=0.4, sde_outside=0.2)
+#: Of 50 steps: time travel at 22, 24, 26 and 28, regional SDE from 11 to 19.
+DIFF_EDITOR = replace(DRAGON_DIFFUSION, travel_passes=3, travel_start=0.42, sde_strength=0.4, sde_outside=0.2, sde_start=0.22)
 PRESETS = {"DragonDiffusion": DRAGON_DIFFUSION, "DiffEditor": DIFF_EDITOR}
 
 

@@ -13,6 +13,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..look import transferred
 from ..regions import Regions, on_grid
+from .edit import KAPPA
 from .masks import check_mask, cropped_mask, is_picture
 
 #: Times that a picture's colours are mapped and cut to its range. 3 leave 0.084 of the way to the reference's colours, 1 leaves 0.105
@@ -65,6 +66,10 @@ class Appearance:
     @property
     def leads(self) -> bool:
         return self.transfer > 0
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
 
     @property
     def needs_reference(self) -> bool:

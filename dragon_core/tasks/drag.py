@@ -20,6 +20,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..points import Pair
 from ..regions import Regions
+from .edit import KAPPA
 from .masks import check_mask
 from .move import Move, MoveWeights, StartLatent
 
@@ -74,6 +75,10 @@ class Drag:
     @property
     def leads(self) -> bool:
         return self.carried.leads
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
 
     @property
     def needs_reference(self) -> bool:

@@ -10,6 +10,9 @@ from torch import Tensor
 from ..features import Views
 from ..regions import Regions
 
+#: κ of moving and resizing, and of all other tasks (algorithm.md, section 7).
+MOVE_KAPPA, KAPPA = 0.08, 0.04
+
 
 class Edit(Protocol):
     """One edit of one picture. Grids are (h, w); features are on the common grid; energies are (B,)."""
@@ -25,6 +28,10 @@ class Edit(Protocol):
     @property
     def least_energy(self) -> float:
         """What its edit and repair energy together cannot fall below: the share of an attraction that is left when all is alike."""
+
+    @property
+    def kappa(self) -> float:
+        """The authors' κ for this task: in the paper's unit η = energy_scale · 1000 · κ. Of combined edits the largest counts."""
 
     def cropped(self, image_size: tuple[int, int]) -> Edit:
         """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""

@@ -22,6 +22,7 @@ from ..features import Views
 from ..fill import continued
 from ..regions import FAINT, Regions, grown, moved_regions, on_grid, surroundings
 from ..transforms import Placement, unrepeated, warp
+from .edit import MOVE_KAPPA
 from .masks import check_mask, is_picture
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,10 @@ class Move:
     @property
     def leads(self) -> bool:
         return self.start != "off"
+
+    @property
+    def kappa(self) -> float:
+        return MOVE_KAPPA
 
     @property
     def needs_reference(self) -> bool:

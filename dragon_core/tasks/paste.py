@@ -16,6 +16,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..regions import Regions, centroids, on_grid
 from ..transforms import AffineWarp, unrepeated, warp
+from .edit import KAPPA
 from .masks import check_mask, cropped_mask
 from .move import covered, share_inside
 
@@ -67,6 +68,10 @@ class Paste:
     @property
     def leads(self) -> bool:
         return True
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
 
     @property
     def needs_reference(self) -> bool:

@@ -22,6 +22,7 @@ from ..errors import DragonError
 from ..features import Views, region_mean
 from ..regions import Regions, on_grid, surroundings
 from ..transforms import AffineWarp, Point, warp
+from .edit import KAPPA
 from .masks import check_mask, cropped_mask
 from .move import covered, filled, touched
 
@@ -60,6 +61,10 @@ class Term:
     @property
     def leads(self) -> bool:
         return False
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
 
     @property
     def needs_reference(self) -> bool:
@@ -135,6 +140,10 @@ class ContentElsewhere:
     @property
     def leads(self) -> bool:
         return False
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
 
     @property
     def needs_reference(self) -> bool:

@@ -134,7 +134,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.run = Run(
             blocks=tap_blocks(self.inner_model.diffusion_model, self.branch.taps),
             layout=layout,
-            scale=GuidanceScale(self.strength, self.paper_scale),
+            scale=GuidanceScale(self.strength, max(edit.kappa for edit in edits) if self.paper_scale and edits else None),
             sharing=self.model_options.get("transformer_options", {}).get(SHARING),
         )
         try:

@@ -70,6 +70,8 @@ class DragonEuler(comfy.samplers.Sampler):
             region, free = run.layout.touched, grown(run.layout.unled, HOLD_MARGIN)
             outside = self.hold_background * (1 - grown(region, HOLD_MARGIN))
             lead = self.hold_object_until if any(edit.leads for edit in guider.edits) else 0.0
+            if lead < 1:  # in a schedule of few steps, the last one stays free: else the model would never be asked
+                lead = min(lead, 1 - 1 / trajectory.steps)
             hold = Hold(run.path, outside, Window(0.0, lead), free)
         # Windows are shares of the whole schedule, also when SIGMAS are a part of it.
         x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, hold, span)

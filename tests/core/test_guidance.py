@@ -177,16 +177,16 @@ def test_each_run_calibrates_anew() -> None:
     torch.testing.assert_close(GuidanceScale(0.5)(gradient, eps, region()), GuidanceScale(0.5)(3 * gradient, eps, region()))
 
 
-@pytest.mark.parametrize("paper", [False, True])
-def test_strength_0_is_no_guidance(paper: bool) -> None:
-    scale = GuidanceScale(0.0, paper)
+@pytest.mark.parametrize("kappa", [None, 0.08])
+def test_strength_0_is_no_guidance(kappa: float | None) -> None:
+    scale = GuidanceScale(0.0, kappa)
     for n in range(2):
         assert not scale(rand(2, 4, 5, 6, seed=17 + n), rand(2, 4, 5, 6, seed=19), region()).any()
 
 
 def test_paper_mode_is_the_authors_constant() -> None:
-    """η = energy scale · 1000 · 0.08: 0.5 gives 40, whatever gradient, prediction and region are."""
-    scale = GuidanceScale(0.5, paper=True)
+    """η = energy scale · 1000 · κ: 0.5 of 0.08 gives 40, whatever gradient, prediction and region are."""
+    scale = GuidanceScale(0.5, kappa=0.08)
     for factor in (1.0, 1e-4):
         gradient = factor * rand(1, 4, 5, 6, seed=20)
         torch.testing.assert_close(scale(gradient, rand(1, 4, 5, 6, seed=21), region()), 40 * gradient)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,11 +19,11 @@ PAPER = {
 DIFF_EDITOR = {
     **PAPER,
     "travel_passes": 3,
-    "travel_start": 0.4,
+    "travel_start": 0.42,
     "travel_end": 0.6,
     "sde_strength": 0.4,
     "sde_outside": 0.2,
-    "sde_start": 0.2,
+    "sde_start": 0.22,
     "sde_end": 0.4,
 }
 
@@ -40,3 +41,38 @@ def test_a_preset_leaves_strength_to_its_widget(make_scene: Any, sample: Any, mo
     scene = make_scene(steps=10, refinement=0)
     weak, strong = (sample(scene, energy=move(scene), preset="DragonDiffusion", energy_scale=scale) for scale in (0.1, 1.0))
     assert not torch.equal(weak, strong)
+
+
+def test_diffeditor_is_the_authors_schedule_at_50_steps(pack: Any) -> None:
+    """algorithm.md, section 9."""
+    preset = pack.submodule("nodes.presets").DIFF_EDITOR
+    schedule = replace(preset.schedule, dense=preset.windows.dense, sparse=preset.windows.sparse)
+    assert [step for step in range(50) if schedule.guided(step, 50)] == [*range(10), *range(10, 30, 2)]
+    assert [step for step in range(50) if schedule.passes(step, 50) > 1] == [22, 24, 26, 28]
+    assert [step for step in range(50) if schedule.stochastic(step, 50)] == list(range(11, 20))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_the_model_is_asked_in_few_steps(make_scene: Any, sample: Any, move: Any, steps: int) -> None:
+    """With the lead of the defaults, which at 4 steps would round to all of them; 1 means all and says so."""
+    scene = make_scene(steps=steps, refinement=0)
+    given = {"energy": move(scene), "hold_background": 1.0, "guide_every_until": 1.0, "guide_until": 1.0}
+    weak, strong = (sample(scene, energy_scale=scale, hold_object_until=0.9, **given) for scale in (0.2, 1.0))
+    assert not torch.equal(weak, strong)
+    weak, strong = (sample(scene, energy_scale=scale, hold_object_until=1.0, **given) for scale in (0.2, 1.0))
+    assert torch.equal(weak, strong)
+
+
+@pytest.mark.parametrize(
+    ("node", "kappa"), [("DragonMoveLoss", 0.08), ("DragonResizeLoss", 0.08), ("DragonPasteLoss", 0.04), ("DragonAppearanceLoss", 0.04)]
+)
+def test_the_papers_unit_is_the_tasks_own(run: Any, scene: Any, node: str, kappa: float) -> None:
+    """algorithm.md, section 7."""
+    inputs = {
+        "DragonMoveLoss": {"mask": scene.mask, "dx": 24, "dy": 8},
+        "DragonResizeLoss": {"mask": scene.mask, "scale": 0.7},
+        "DragonPasteLoss": {"reference_mask": scene.mask, "x": 72.0, "y": 44.0},
+        "DragonAppearanceLoss": {"mask": scene.mask, "reference_mask": scene.mask},
+    }
+    ((edit,),) = run(node, **inputs[node])
+    assert edit.kappa == kappa
