@@ -32,7 +32,7 @@ class DragonGuider(io.ComfyNode):
             **searched_as("energy guidance", "DragonDiffusion", "DiffEditor"),
             description=(
                 "For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler "
-                "(or another sampler)."
+                "(or another one that asks the model once a step, such as euler)."
             ),
             inputs=[*branch_inputs(), *strength_inputs(), energy_input(), draft_input()],
             outputs=[

@@ -63,7 +63,8 @@ def _row(
         after = after.resize(before.size, Image.Resampling.LANCZOS)
     outlines, arrows = marks(drawing) if drawing is not None else ([], [])
     for index, edit in enumerate(energy):
-        regions = edit.regions(edit.image_size or (before.height, before.width))
+        size = edit.image_size or (before.height, before.width)
+        regions = edit.cropped(size).regions(size)  # what is pasted learns here where to
         pair = [part[min(row, part.shape[0] - 1)].float().cpu().numpy() for part in (regions.source, regions.target)]
         colour = PALETTE[index % len(PALETTE)]
         if drawing is None:

@@ -41,7 +41,7 @@ class HostPrediction(Prediction):
 
 
 class DragonGuidance(comfy.samplers.CFGGuider):
-    """A GUIDER that steers the generation branch. Works with DragonEuler exactly, with any other SAMPLER approximately.
+    """A GUIDER that steers the generation branch. Works with DragonEuler exactly, with SAMPLERs that keep to the levels approximately.
 
     ``edits`` may be empty and ``strength`` 0: what is left then is ComfyUI's own prediction, untouched.
     """

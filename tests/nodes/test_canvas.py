@@ -133,6 +133,16 @@ def test_a_panel_is_the_source_pixel_by_pixel(run: Any) -> None:
     assert page[0, rows[0] : rows[0] + 512, -520:-8].max() == 0  # nothing differs
 
 
+def test_preview_of_what_is_pasted(run: Any, scene: Any) -> None:
+    """The edit learns only at the picture where to; the second picture may be of another size."""
+    mask = torch.zeros(1, 48, 48)
+    mask[:, 8:40, 8:40] = 1
+    (pasted,) = run("DragonPasteLoss", reference_mask=mask, x=60.0, y=40.0, scale=0.5)
+    (page,) = run("DragonPreview", source=scene.image, result=scene.image, energy=pasted)
+    (plain,) = run("DragonPreview", source=scene.image, result=scene.image)
+    assert page.shape[2] > plain.shape[2], "a panel of what was asked for"
+
+
 def test_a_batch_has_a_row_each(run: Any, refused: Any, image: torch.Tensor) -> None:
     one = run("DragonPreview", source=image[:1], result=image[:1])[0]
     two = run("DragonPreview", source=image, result=image)[0]
