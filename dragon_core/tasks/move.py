@@ -21,6 +21,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..fill import continued
 from ..regions import FAINT, Regions, grown, moved_regions, on_grid, surroundings
+from ..seams import blended
 from ..transforms import Placement, unrepeated, warp
 from .edit import MOVE_KAPPA
 from .masks import check_mask, is_picture
@@ -151,7 +152,10 @@ class Move:
             placed = target & own & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
             return torch.where(placed, warp(source, self.transform, mode, beyond="border"), latent)
         known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
-        return torch.where(target & known, warp(source, self.transform, mode="area", beyond="border"), latent)
+        brought = warp(source, self.transform, mode="area", beyond="border")
+        if is_picture(latent, self.mask) and self.start != "keep":  # kept, the object itself would be the ground
+            return blended(brought, latent, target & known)
+        return torch.where(target & known, brought, latent)
 
     @cached_property
     def _arrived(self) -> Tensor:

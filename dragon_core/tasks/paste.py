@@ -15,6 +15,7 @@ from ..energies.form import LEAST, nothing
 from ..errors import DragonError
 from ..features import Views
 from ..regions import Regions, centroids, on_grid
+from ..seams import blended
 from ..transforms import AffineWarp, unrepeated, warp
 from .edit import KAPPA
 from .masks import check_mask, cropped_mask
@@ -140,4 +141,5 @@ class Paste:
             # What an enlarged object's noise cannot fill keeps the noise that lies there: repeated, it would show as blocks.
             target = target & unrepeated(self.transform, grid, theirs, latent.device)
             return torch.where(target, warp(reference, self.transform, "nearest", "border", grid), latent)
-        return torch.where(target, warp(reference, self.transform, "area", "border", grid), latent)
+        brought = warp(reference, self.transform, "area", "border", grid)
+        return blended(brought, latent, target) if grid == self.image_size else torch.where(target, brought, latent)
