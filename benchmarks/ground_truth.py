@@ -23,7 +23,7 @@ from benchmarks import methods, sheet
 from benchmarks.cases import Case, CaseError, Picture, digest, load_cases, load_picture, save_picture
 from benchmarks.metrics import Score
 from benchmarks.results import Row, load_results, markdown
-from benchmarks.runner import Job, Outcome, Runner
+from benchmarks.runner import Job, Outcome, Runner, loosened
 from benchmarks.settings import SettingError, Settings, Variant, parse_overrides, parse_variant
 from benchmarks.spread import RayPool, SpreadError
 from benchmarks.tasks import find_task
@@ -57,9 +57,9 @@ class Files:
 class Bench:
     """One run: cases through methods, into results. ``host`` tells the settings and weights that a row is valid for."""
 
-    def __init__(self, files: Files, wanted: Sequence[Variant], host: Host | None) -> None:
+    def __init__(self, files: Files, wanted: Sequence[Variant], host: Host | None, loose: int = 0) -> None:
         self.files = files
-        self.wanted = wanted
+        self.wanted, self.loose = wanted, loose
         self.host = host
         self.results = load_results(files.results)
         for path in files.shards:
@@ -72,7 +72,7 @@ class Bench:
         for case in cases:
             missing = tuple(variant for variant in self.wanted if not self._is_done(case, variant))
             if missing:
-                yield Job(case, missing)
+                yield Job(case, missing, self.loose)
 
     def record(self, outcome: Outcome) -> None:
         """Keep the picture and the row."""
@@ -106,7 +106,7 @@ class Bench:
         return {name: load_picture(path) for name, path in paths.items() if path.is_file()}
 
     def _fingerprint(self, case: Case, variant: Variant) -> str:
-        parts: dict[str, Any] = {"case": digest(case), "method": variant.method}
+        parts: dict[str, Any] = {"case": digest(loosened(case, self.loose)), "method": variant.method}
         if variant.method in methods.MODEL_METHODS and self.host is not None:
             task = find_task(case.edit.task)
             settings = self.host.resolved(variant.settings, (*methods.NODES, task.node))
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--method", nargs="+", metavar="NAME", help=f"default: {' '.join(methods.NAMES)}")
     parser.add_argument("--variant", nargs="+", default=[], metavar="NAME[@METHOD]:KEY=VALUE,…", help="settings under a name")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="node inputs for all model methods")
+    parser.add_argument("--loose", type=int, default=0, metavar="PIXELS", help="masks larger all round, as people draw them")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only every N-th case, beginning with the I-th")
     parser.add_argument("--checkpoint", help="a checkpoint in ComfyUI's models folder instead of the bundled model")
@@ -189,7 +190,7 @@ def main() -> None:
     if args.shard:
         index, count = args.shard
         cases, shard = cases[index - 1 :: count], f".{index}-of-{count}"
-    bench = Bench(Files(args.out, shard), wanted, host)
+    bench = Bench(Files(args.out, shard), wanted, host, args.loose)
     for outcome in pool.outcomes(bench.todo(cases)):
         bench.record(outcome)
     LOG.info("\n%s", bench.report(cases))

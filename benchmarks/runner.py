@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks import methods, metrics
+from benchmarks.box import dilate
 from benchmarks.cases import Case, Picture
 from benchmarks.cost import peak_memory, reset_peak_memory
 from benchmarks.settings import Variant
@@ -17,10 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A case and the methods it still has to go through; kept together, because they share inversions."""
+    """A case and the methods it still has to go through; kept together, because they share inversions.
+
+    loose: methods are given masks that are so many pixels larger all round, as people draw them; the answer is judged as ever.
+    """
 
     case: Case
     variants: tuple[Variant, ...]
+    loose: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,14 @@ class Outcome:
     cost: Mapping[str, float | None]
 
 
+def loosened(case: Case, pixels: int) -> Case:
+    """The case with the masks that are drawn (of what is moved, or taken from the reference) grown by so many pixels."""
+    if pixels == 0:
+        return case
+    reference_mask = None if case.reference_mask is None else dilate(case.reference_mask, pixels)
+    return replace(case, mask=dilate(case.mask, pixels), reference_mask=reference_mask)
+
+
 class Runner:
     """Holds the model, if one is needed."""
 
@@ -43,8 +56,9 @@ class Runner:
     def outcomes(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """One after the other."""
         for job in jobs:
+            shown = loosened(job.case, job.loose)
             for variant in job.variants:
-                picture, cost = self._run(job.case, variant)
+                picture, cost = self._run(shown, variant)
                 yield Outcome(job.case, variant, picture, metrics.score(picture, job.case), cost)
 
     def _run(self, case: Case, variant: Variant) -> tuple[Picture, dict[str, float | None]]:

@@ -12,8 +12,11 @@ from PIL import Image
 from benchmarks import metrics
 from benchmarks.cases import TASKS, Case, CaseError, digest, load_case, save_case
 from benchmarks.colour import colour_distance, lab
+from benchmarks.ground_truth import choose
 from benchmarks.make_cases import make_cases
 from benchmarks.pixels import put, sample
+from benchmarks.runner import Job, Runner, loosened
+from benchmarks.settings import Settings
 from benchmarks.sheet import contact_sheet
 from benchmarks.tasks import find_task, staging
 from benchmarks.tracking import drag_distance
@@ -150,3 +153,16 @@ def test_the_contact_sheet_has_a_row_a_case_and_the_reference_beside_the_source(
     first = np.asarray(sheet.crop((4, 16, 196, 208))).astype(int)
     unmarked = np.asarray(sheet.crop((4 + (columns - 3) * 196, 16, 196 + (columns - 3) * 196, 208))).astype(int)
     assert np.abs(first - unmarked).max() > 100, "the edit is drawn on the source"
+
+
+@pytest.mark.parametrize("task", ["resize", "paste"])
+def test_loose_masks_are_given_to_methods_and_the_answer_is_judged_as_ever(task: str) -> None:
+    case = cases(task)[0]
+    variant = choose(["copy_paste"], [], Settings({}))[0]
+    tight, loose = (next(iter(Runner(None).outcomes([Job(case, (variant,), pixels)]))) for pixels in (0, 5))
+    assert loose.case is tight.case is case
+    assert loose.score.object_iou < tight.score.object_iou
+    own = loosened(case, 5)
+    drawn, given = (each.mask if task == "resize" else each.needed_reference[1] for each in (own, case))
+    assert drawn[given].all() and drawn.sum() > given.sum()
+    assert (own.truth_mask == case.truth_mask).all() and digest(own) != digest(case)
