@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -14,6 +15,9 @@ from .errors import DragonError
 
 #: (x, y) in pixels.
 Point = tuple[float, float]
+
+#: Grids of more points than this are worked out each time.
+MOST_KEPT = 2**20
 
 
 class Placement(Protocol):
@@ -138,7 +142,7 @@ def warp(
     """
     h, w = size or (image.shape[-2], image.shape[-1])
     fine = transform.samples_per_cell if mode == "area" else 1
-    points = _came_from(transform, (h * fine, w * fine))
+    points = (_kept if h * w * fine**2 <= MOST_KEPT else _came_from)(transform, (h * fine, w * fine))
     height, width = transform.source_size or transform.image_size
     points = points / points.new_tensor([width, height])
     if mode == "nearest":  # grid_sample rounds halves to even: a shift by half a cell would take every other value twice
@@ -173,6 +177,12 @@ def _firsts(at: Tensor, source: tuple[int, int]) -> Tensor:
     away = torch.where(inside, (at - at.floor() - 0.5).abs().amax(-1), torch.full_like(row, math.inf)).flatten() + order
     nearest = torch.full((source[0] * source[1],), math.inf, dtype=away.dtype, device=at.device).scatter_reduce(0, cell, away, "amin")
     return (inside.flatten() & (away == nearest[cell])).view(inside.shape)
+
+
+@lru_cache(maxsize=4)
+def _kept(transform: Placement, size: tuple[int, int]) -> Tensor:
+    """:func:`_came_from`, remembered: a run asks for the same few grids at every guided step, for each tap."""
+    return _came_from(transform, size)
 
 
 def _came_from(transform: Placement, size: tuple[int, int]) -> Tensor:
