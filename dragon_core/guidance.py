@@ -6,13 +6,16 @@ g = η (m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content), where z = x / s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .composition import Energies
 from .features import Features
+from .tasks.edit import Edit
 
 #: Slopes below this are as good as none; its reciprocal is still a float32.
 SMALLEST_SLOPE = 1e-30
@@ -46,6 +49,19 @@ def _gradient(energy: Tensor, z: Tensor, features: Features, again: bool) -> Ten
     return gradient.float() / scale
 
 
+def with_kappa(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """A chain as the paper's unit needs it: a run has one η, of the largest κ; an edit of a smaller one weighs that much less beside it."""
+    largest = max((edit.kappa for edit in edits), default=0.0)
+    return tuple(edit if edit.kappa == largest else _weighed(edit, edit.kappa / largest) for edit in edits)
+
+
+def _weighed(edit: Any, share: float) -> Any:  # noqa: ANN401 - a frozen dataclass of one ``weight``, or of ``weights`` for its energies
+    """The edit with all its energies times ``share``."""
+    if hasattr(edit, "weight"):
+        return replace(edit, weight=share * edit.weight)
+    return replace(edit, weights=replace(edit.weights, **{name: share * weight for name, weight in asdict(edit.weights).items()}))
+
+
 @dataclass
 class GuidanceScale:
     """Turns the raw gradient into g. One object serves one run: it remembers the run's calibration.
@@ -54,7 +70,7 @@ class GuidanceScale:
     edited region. η is fixed there and kept, so g fades as the energies are satisfied. That makes the same number mean the same
     nudge for every model, resolution and mask. Where there was next to nothing to calibrate on (a picture that is only to be held as it
     is starts at the minimum), η is brought down as soon as g would grow beyond ``MOST_GROWTH`` times that.
-    With ``kappa`` it is the authors' fixed η = strength · 1000 · κ instead.
+    With ``kappa`` it is the authors' fixed η = strength · 1000 · κ instead, for a chain :func:`with_kappa`.
 
     A run that edits nothing but holds or mends is begun where its energies are flat: at their minimum (content) or at their maximum
     (contrast). There is nothing to calibrate on, and noise would be made as large as a prediction. With a ``limit`` given, nothing is kept:

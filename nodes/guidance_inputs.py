@@ -6,8 +6,9 @@ from typing import Literal
 
 from comfy_api.latest import io
 
+from ..dragon_core.guidance import with_kappa
 from ..dragon_core.schedule import EditSchedule, Window
-from .links import BranchLink, EnergyLink, advanced
+from .links import BranchLink, Chain, EnergyLink, advanced
 
 #: The paper's windows; where ours differ, the benchmark on the bundled model chose (README, "How well it works").
 DEFAULT = EditSchedule()
@@ -50,7 +51,8 @@ def strength_inputs() -> list[io.Input]:
                 options=["relative", "paper"],
                 default="relative",
                 tooltip=(
-                    "relative: the same number means the same nudge for every model and size. paper: the authors' fixed constant (try 0.5)."
+                    "relative: the same number means the same nudge for every model and size. paper: the authors' fixed "
+                    "constant for each task (try 0.5 for moving)."
                 ),
             )
         ),
@@ -63,6 +65,11 @@ def energy_input() -> io.Input:
     return EnergyLink.Input(
         "energy", optional=True, tooltip="From an energy node such as DragonMoveLoss; without one the source picture comes back."
     )
+
+
+def edits_in(unit: ScaleUnit, energy: Chain | None) -> Chain:
+    """What is linked to :func:`energy_input`, as the unit of energy_scale needs it."""
+    return with_kappa(energy or ()) if unit == "paper" else energy or ()
 
 
 def draft_input() -> io.Input:

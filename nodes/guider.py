@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from .bridge.guider import DragonGuidance
-from .guidance_inputs import ScaleUnit, branch_inputs, draft_input, energy_input, guidance_windows, strength_inputs
+from .guidance_inputs import ScaleUnit, branch_inputs, draft_input, edits_in, energy_input, guidance_windows, strength_inputs
 from .links import CATEGORY, Branch, Chain, named, searched_as
 
 
@@ -59,7 +59,8 @@ class DragonGuider(io.ComfyNode):
         with named(cls):
             windows = guidance_windows(guide_every_until, guide_until)
             start = draft["samples"] if draft else None
-            guider = NamedGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper", start)
+            edits = edits_in(scale_unit, energy)
+            guider = NamedGuidance(model, branch, edits, energy_scale, windows, scale_unit == "paper", start)
             guider.set_branch_conds(positive, negative)
             guider.set_cfg(cfg)
         return io.NodeOutput(guider, guider.changed())

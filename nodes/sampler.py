@@ -13,6 +13,7 @@ from .guidance_inputs import (
     ScaleUnit,
     branch_inputs,
     draft_input,
+    edits_in,
     energy_input,
     stochastic_inputs,
     strength_inputs,
@@ -99,7 +100,8 @@ class DragonSampler(io.ComfyNode):
             )
             use = chosen(preset, widgets)
             start = draft["samples"] if draft else None
-            guider = DragonGuidance(model, branch, energy or (), energy_scale, use.windows, use.scale_unit == "paper", start)
+            edits = edits_in(use.scale_unit, energy)
+            guider = DragonGuidance(model, branch, edits, energy_scale, use.windows, use.scale_unit == "paper", start)
             euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
             samples = run_sampling(guider, positive, negative, cfg, euler, seed, callback)

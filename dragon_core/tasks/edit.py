@@ -31,7 +31,7 @@ class Edit(Protocol):
 
     @property
     def kappa(self) -> float:
-        """The authors' κ for this task: in the paper's unit η = energy_scale · 1000 · κ. Of combined edits the largest counts."""
+        """The authors' κ for this task: in the paper's unit η = energy_scale · 1000 · κ, for each edit of a chain its own."""
 
     def cropped(self, image_size: tuple[int, int]) -> Edit:
         """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""

@@ -8,8 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.composition import Energies
-from dragon_core.guidance import GuidanceScale, masked_gradient, reach, rms
+from dragon_core.composition import Energies, Layout, evaluate
+from dragon_core.features import Views
+from dragon_core.guidance import GuidanceScale, masked_gradient, reach, rms, with_kappa
+from dragon_core.tasks.appearance import Appearance
+from dragon_core.tasks.drag import drag
+from dragon_core.tasks.edit import Edit
+from dragon_core.tasks.move import Move
+from dragon_core.tasks.paste import Paste
+from dragon_core.tasks.resize import resize
+from dragon_core.tasks.terms import Content, ContentElsewhere, Contrast, Inpaint, LocalSimilarity, LocalSimilarityToSecond, MeanSimilarity
+from dragon_core.transforms import AffineWarp
 
 
 def rand(*shape: int, seed: int) -> Tensor:
@@ -182,6 +191,44 @@ def test_strength_0_is_no_guidance(kappa: float | None) -> None:
     scale = GuidanceScale(0.0, kappa)
     for n in range(2):
         assert not scale(rand(2, 4, 5, 6, seed=17 + n), rand(2, 4, 5, 6, seed=19), region()).any()
+
+
+SIZE, HERE = (32, 48), torch.zeros(1, 32, 48)
+HERE[:, 8:20, 8:20] = 1
+THERE = HERE.roll(20, 2)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        drag([((12.0, 12.0), (30.0, 14.0))], SIZE, HERE),
+        Paste(HERE, (34.0, 14.0), image_size=SIZE),
+        Appearance(HERE, THERE),
+        Content(HERE, 2.0),
+        ContentElsewhere(2.0),
+        Contrast(HERE, 2.0),
+        Inpaint(HERE, 2.0),
+        LocalSimilarity(HERE, 2.0, (6.0, 2.0)),
+        LocalSimilarityToSecond(HERE, 2.0, (6.0, 2.0)),
+        MeanSimilarity(HERE, 2.0, THERE),
+    ],
+    ids=lambda edit: type(edit).__name__,
+)
+def test_energies_beside_a_move_count_half_in_the_papers_unit(edit: Edit) -> None:
+    """κ is 0.08 for moving and resizing and 0.04 for all else (algorithm.md, section 7), and η that of the larger."""
+    move = Move(HERE, AffineWarp(SIZE, (12.0, 4.0)))
+    assert (move.kappa, resize(HERE, (0.5, 0.5)).kappa, edit.kappa) == (0.08, 0.08, 0.04)
+    views = Views(*((rand(1, 3, 8, 12, seed=60 + n), rand(1, 5, 8, 12, seed=70 + n)) for n in range(3)))
+    for chain in ((move, edit), (edit, move)):
+        first, second = with_kappa(chain)
+        kept, less = (first, second) if chain[0] is move else (second, first)
+        assert kept is move
+        whole, half = (evaluate(Layout.of([each], (8, 12)), views) for each in (edit, less))
+        torch.testing.assert_close(half.edit, whole.edit / 2)
+        torch.testing.assert_close(half.content, whole.content / 2)
+        assert half.least == whole.least / 2
+    assert with_kappa([edit]) == (edit,)
+    assert with_kappa([]) == ()
 
 
 def test_paper_mode_is_the_authors_constant() -> None:

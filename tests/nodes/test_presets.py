@@ -76,3 +76,30 @@ def test_the_papers_unit_is_the_tasks_own(run: Any, scene: Any, node: str, kappa
     }
     ((edit,),) = run(node, **inputs[node])
     assert edit.kappa == kappa
+
+
+@pytest.mark.parametrize("node", ["DragonSampler", "DragonGuider"])
+@pytest.mark.parametrize("looks_first", [False, True])
+def test_in_a_chain_each_task_has_the_papers_unit_of_its_own(run: Any, scene: Any, mini: Any, node: str, looks_first: bool) -> None:
+    """Beside a move's 0.08 an appearance's 0.04 is half its weights; in `relative` units a number means the same for all."""
+    (branch,) = run("DragonGuidanceBranch", trajectory=scene.trajectory, reference=scene.trajectory)
+    given = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": branch, "cfg": 3.0}
+
+    def first(unit: str, w_edit: float, w_content: float) -> Any:
+        """The reading of the first guided step, before which nothing depends on the unit."""
+        look = {"mask": scene.mask.flip(1, 2), "reference_mask": scene.mask, "transfer": 0.0, "w_edit": w_edit, "w_content": w_content}
+        moved = {"mask": scene.mask, "dx": 24, "dy": 8, "w_content": 1.0}
+        links = [("DragonMoveLoss", moved), ("DragonAppearanceLoss", look)]
+        energy: Any = ()
+        for loss, inputs in reversed(links) if looks_first else links:
+            (energy,) = run(loss, **inputs, energy=energy)
+        if node == "DragonSampler":
+            return run(node, **given, energy=energy, scale_unit=unit)[2][0]
+        guider, *_ = run(node, **given, energy=energy, scale_unit=unit)
+        parts = {"noise": run("DisableNoise")[0], "guider": guider, "sampler": run("DragonEulerSampler")[0]}
+        run("SamplerCustomAdvanced", **parts, sigmas=scene.sigmas, latent_image=scene.start)
+        return guider.readings[0]
+
+    paper, halved, whole = first("paper", 3.5, 5.0), first("relative", 1.75, 2.5), first("relative", 3.5, 5.0)
+    assert torch.equal(paper.edit, halved.edit) and torch.equal(paper.content, halved.content)
+    assert float(whole.edit) > float(paper.edit) and float(whole.content) > float(paper.content)
