@@ -116,7 +116,10 @@ def stochastic_inputs() -> list[io.Input]:
             _fraction(
                 "hold_object_until",
                 HOLD_OBJECT_UNTIL,
-                "Up to here the object follows its own moved trajectory, then it is free to settle in; 0 is off (the paper).",
+                (
+                    "Up to here the object follows its own moved trajectory, then it is free to settle in; 0 is off (the paper). Below 1, at "
+                    "least the last step is free, however few there are."
+                ),
             )
         ),
     ]
