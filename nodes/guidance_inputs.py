@@ -117,8 +117,8 @@ def stochastic_inputs() -> list[io.Input]:
                 "hold_object_until",
                 HOLD_OBJECT_UNTIL,
                 (
-                    "Up to here the object follows its own moved trajectory, then it is free to settle in; 0 is off (the paper). Below 1, at "
-                    "least the last step is free, however few there are."
+                    "Up to here the object follows its own moved trajectory, then it is free to settle in; 0 is off (the paper). Below 1, "
+                    "at least the last step is free, however few there are."
                 ),
             )
         ),
