@@ -23,6 +23,9 @@ MOST_KEPT = 2**20
 class Placement(Protocol):
     """A map T of a picture to a picture, and its inverse, or one for each picture of a batch."""
 
+    def __hash__(self) -> int:
+        """Grids are remembered by their map."""
+
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels of the picture that T(p) lies in."""
