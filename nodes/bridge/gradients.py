@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
+from .in_place import writing_in_place
+
 #: Where ComfyUI looks for another attention function.
 ATTENTION = "optimized_attention_override"
 
@@ -56,7 +58,7 @@ def differentiable(others: bool) -> Iterator[None]:
     """Gradients on. ``others``: ControlNets or patches of other packs act on the way, which may write in place (FreeU does)."""
     with torch.enable_grad(), ForeignTensors(), ExitStack() as stack:
         if others:  # costs up to half as much again as the evaluation itself
-            stack.enter_context(torch.autograd.graph.allow_mutation_on_saved_tensors())
+            stack.enter_context(writing_in_place())
         yield
 
 

@@ -62,7 +62,7 @@ def spilling(unet: nn.Module, device: torch.device, free: Callable[[], int] | No
     Values come back bit for bit. The copies belong to the graph and die with it. ``free`` says how many bytes are free; left out,
     ComfyUI is asked, and nothing is done on a device that has no memory of its own.
 
-    PyTorch heeds the innermost pair of hooks only: where ``allow_mutation_on_saved_tensors`` or a checkpoint is inside, that one acts.
+    PyTorch heeds the innermost pair of hooks only: where `in_place.writing_in_place` or a checkpoint is inside, that one acts.
     """
     tally = Tally()
     if free is None:
