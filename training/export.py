@@ -9,27 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from . import latents, unet, vae
+from . import latents, shipped, unet, vae
 
 log = logging.getLogger(__name__)
-FOLDER = Path(__file__).parents[1] / "mini_model"
-SD_SCALE = 0.18215
 VOCABULARY = 49408
 
 
 def vae_weights() -> dict[str, Tensor]:
-    saved = torch.load(vae.CHECKPOINT, weights_only=True, map_location="cpu")
+    saved = vae.weights()
     mean, std = latents.statistics()
     out = {f"taesd_encoder.{k}": v for k, v in saved["encoder"].items()}
     out |= {f"taesd_decoder.{k}": v for k, v in saved["decoder"].items()}
-    # raw = (x - shift) * scale, and the UNet sees x * SD_SCALE = (raw - mean) / std.
-    return out | {"vae_scale": torch.tensor(std * SD_SCALE), "vae_shift": torch.tensor(-mean / (std * SD_SCALE))}
+    # raw = (x - shift) * scale, and the UNet sees x * shipped.SD_SCALE = (raw - mean) / std.
+    return out | {"vae_scale": torch.tensor(std * shipped.SD_SCALE), "vae_shift": torch.tensor(-mean / (std * shipped.SD_SCALE))}
 
 
 def main() -> None:
@@ -37,23 +34,23 @@ def main() -> None:
     average = torch.load(unet.CHECKPOINT, weights_only=True, map_location="cpu")
     weights = average["average"]
     text = {k.removeprefix("text."): v for k, v in weights.items() if k.startswith("text.")}
-    rows = "text_model.embeddings.token_embedding.weight"
-    table = torch.zeros(VOCABULARY, text[rows].shape[1])  # words never trained on are exactly silent
-    table[weights["vocabulary"]] = text[rows]
-    text[rows] = table
+    table = torch.zeros(VOCABULARY, text[shipped.EMBEDDING].shape[1])  # words never trained on are exactly silent
+    table[weights["vocabulary"]] = text[shipped.EMBEDDING]
+    text[shipped.EMBEDDING] = table
     text["text_projection.weight"] = torch.eye(text["text_projection.weight"].shape[0])
     files = {
         "unet": {k.removeprefix("unet."): v for k, v in weights.items() if k.startswith("unet.")},
         "text_encoder": text,
-        "vae": vae_weights(),
     }
-    manifest: dict[str, dict[str, str | int]] = {}
+    if vae.CHECKPOINT.is_file():  # else the shipped one was used, and stays as it is to the last bit
+        files["vae"] = vae_weights()
+    manifest: dict[str, dict[str, str | int]] = json.loads(shipped.MANIFEST.read_text("utf-8"))["files"]
     for name, tensors in files.items():
-        path = FOLDER / f"{name}.safetensors"
+        path = shipped.FOLDER / f"{name}.safetensors"
         precise = {k: v.float() if v.ndim == 0 else v.half() for k, v in tensors.items()}
         save_file({k: v.contiguous() for k, v in precise.items()}, path, metadata={"format": "pt"})
         manifest[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
-    (FOLDER / "manifest.json").write_text(json.dumps({"images_seen": average["seen"], "files": manifest}, indent=2) + "\n")
+    shipped.MANIFEST.write_text(json.dumps({"images_seen": average["seen"], "files": manifest}, indent=2) + "\n")
     log.info("exported after %d images, %.1f MB", average["seen"], sum(int(f["bytes"]) for f in manifest.values()) / 2**20)
 
 

@@ -16,34 +16,31 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import pictures, vae, world
+from . import pictures, shipped, vae, world
 
 log = logging.getLogger(__name__)
+STATISTICS = pictures.WORK / "latent-statistics.npy"
 
 
 def load_encoder() -> nn.Module:
     encoder = comfy.taesd.taesd.Encoder()
-    encoder.load_state_dict(torch.load(vae.CHECKPOINT, weights_only=True, map_location="cpu")["encoder"])
+    encoder.load_state_dict(vae.weights()["encoder"])
     return encoder.to(host.device, memory_format=torch.channels_last).eval()
-
-
-def load_decoder() -> nn.Module:
-    decoder = comfy.taesd.taesd.Decoder()
-    decoder.load_state_dict(torch.load(vae.CHECKPOINT, weights_only=True, map_location="cpu")["decoder"])
-    return decoder.to(host.device, memory_format=torch.channels_last).eval()
 
 
 @torch.inference_mode()
 def encode(encoder: nn.Module, images: np.ndarray) -> torch.Tensor:
     """Raw latents (N, 4, side/8, side/8) of uint8 pictures (N, side, side, 3)."""
     x = torch.from_numpy(np.ascontiguousarray(images)).to(host.device).permute(0, 3, 1, 2).float() / 255
-    with torch.autocast(host.device.type, dtype=torch.bfloat16):
+    with host.autocast():
         return encoder(x.contiguous(memory_format=torch.channels_last)).float().cpu()
 
 
 def statistics() -> tuple[float, float]:
-    """Mean and standard deviation of raw latents over the training scenes."""
-    saved = np.load(pictures.WORK / "latent-statistics.npy")
+    """Mean and standard deviation of raw latents over the training scenes; the shipped VAE's are the shipped UNet's."""
+    if not vae.CHECKPOINT.is_file():
+        return shipped.latent_statistics()
+    saved = np.load(STATISTICS)
     return float(saved[0]), float(saved[1])
 
 
@@ -58,9 +55,8 @@ def training_latents(count: int) -> np.ndarray:
             raw[begin : begin + 16] = encode(encoder, np.asarray(data[begin : begin + 16])).numpy()
             if begin % 1024 == 0:
                 log.info("encoded %d of %d", begin, count)
-        statistics_path = pictures.WORK / "latent-statistics.npy"
-        if not statistics_path.is_file():
-            np.save(statistics_path, np.array([raw.mean(), raw.std()]))
+        if vae.CHECKPOINT.is_file() and not STATISTICS.is_file():
+            np.save(STATISTICS, np.array([raw.mean(), raw.std()]))
         mean, std = statistics()
         np.save(path, ((raw - mean) / std).astype(np.float16))
     return np.load(path)

@@ -1,8 +1,10 @@
 """Train the miniature UNet and its text encoder together, by v-prediction on stored latents.
 
 ``python -m training.unet --images 1000000`` trains or resumes: the checkpoint holds weights, their moving average, optimizer and the
-number of images seen. ``--compile`` is half as fast again on a CPU, after three minutes of compiling.
-``--crop 16`` trains on quarter-sized crops, which are cheaper (not used for the shipped weights).
+number of images seen. Where there is no checkpoint it goes on from the shipped weights, or starts anew with ``--from-scratch``.
+``--compile`` is half as fast again on a CPU, after three minutes of compiling. ``--closeups 0.7`` gives that share of the steps to
+quarter-sized crops around the object of one-object scenes: most of a picture is wall and floor, which are learned long before objects.
+A step counts as ``--batch`` images either way.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import latents, networks, pictures
+from . import latents, networks, pictures, shipped, world
 
 log = logging.getLogger(__name__)
 CHECKPOINT = pictures.WORK / "unet.pt"
@@ -47,7 +49,7 @@ def v_loss(model: nn.Module, z: Tensor, tokens: Tensor, timesteps: Tensor, noise
     """Loss by example (B,): v-prediction, weighted min-SNR(5) as in arXiv 2303.09556 so that no noise level dominates."""
     a = acp[timesteps][:, None, None, None]
     noisy, v = a.sqrt() * z + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * z
-    with torch.autocast(z.device.type, dtype=torch.bfloat16):
+    with host.autocast():
         out = model(noisy, timesteps, tokens)
     snr = a.flatten() / (1 - a.flatten())
     weight = torch.minimum(snr, torch.full_like(snr, 5.0)) / (snr + 1)
@@ -62,9 +64,13 @@ def channels_last(model: Mini) -> Mini:
     return model
 
 
-def crop(z: Tensor, side: int, g: torch.Generator) -> Tensor:
-    """A random square of a latent (4, H, W)."""
-    y, x = (int(torch.randint(z.shape[-1] - side + 1, (), generator=g)) for _ in range(2))
+def closeup(z: Tensor, placed: world.Placed, g: torch.Generator) -> Tensor:
+    """A square of half the side of a latent (4, H, W), somewhere around the object in it."""
+    whole = z.shape[-1]
+    side = whole // 2
+    shift = (torch.rand(2, generator=g) - 0.5) * side / 4
+    centre = torch.tensor([placed.y - placed.size / 2, placed.x]) * whole + shift
+    y, x = ((centre - side / 2).round().clamp(0, whole - side)).int().tolist()
     return z[:, y : y + side, x : x + side]
 
 
@@ -80,7 +86,8 @@ def heldout_loss(model: nn.Module, z: Tensor, tokens: Tensor, acp: Tensor) -> fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--crop", type=int, default=32, help="side of the latent crops trained on; 32 is the whole picture")
+    parser.add_argument("--from-scratch", action="store_true", help="start from nothing instead of the shipped weights")
+    parser.add_argument("--closeups", type=float, default=0.0, help="share of the steps on crops around an object, twice as many a step")
     parser.add_argument("--images", type=int, default=1_000_000, help="stop when this many images have been seen in all")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=6e-4)
@@ -93,7 +100,9 @@ def main() -> None:
     device = host.device
 
     data = torch.from_numpy(latents.training_latents(args.scenes))
-    tokens = networks.tokenise(pictures.captions("train", args.scenes))
+    scenes = [world.sample_scene("train", seed) for seed in range(args.scenes)]
+    tokens = networks.tokenise([scene.caption for scene in scenes])
+    alone = torch.tensor([i for i, scene in enumerate(scenes) if len(scene.objects) == 1])
     empty = networks.tokenise([""])
     held_tokens = networks.tokenise(pictures.captions("heldout", HELDOUT)).to(device)
     held_pictures = np.stack([pictures.picture("heldout", i) for i in range(HELDOUT)])
@@ -104,7 +113,6 @@ def main() -> None:
 
     vocabulary = torch.unique(torch.cat((tokens, empty, held_tokens.cpu())))
     model, average = (channels_last(Mini(vocabulary).to(device)) for _ in range(2))
-    average.load_state_dict(model.state_dict())
     log.info("%.1f M parameters in the UNet", sum(p.numel() for p in model.unet.parameters()) / 1e6)
     if args.compile:
         model.unet.compile()
@@ -112,27 +120,41 @@ def main() -> None:
         # Its fused attention is slower backwards than plain products of matrices, for so few tokens.
         torch.backends.cuda.enable_flash_sdp(False)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    seen = 0
+    seen, warmed = 0, 0
     if CHECKPOINT.is_file():
         saved = torch.load(CHECKPOINT, weights_only=True, map_location=device)
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         seen = saved["seen"]
-        log.info("resumed at %d images", seen)
+        warmed = saved["warmed"]
+    elif not args.from_scratch:
+        model.load_state_dict(shipped.mini(vocabulary))
+        average.load_state_dict(model.state_dict())
+        seen = warmed = shipped.images_seen()
+    else:
+        average.load_state_dict(model.state_dict())
+    log.info("begins at %d images", seen)
     acp = networks.alphas_cumprod().to(device)
     began, first, running = time.monotonic(), seen, []
     while seen < args.images:
         g = torch.Generator().manual_seed(seen)
-        rate = min(1.0, seen / 3000 + 0.01)
+        rate = min(1.0, (seen - warmed) / 3000 + 0.01)
         if args.anneal and args.images - seen < args.anneal:
             rate *= 0.03 + 0.97 * (args.images - seen) / args.anneal
         for group in optimizer.param_groups:
             group["lr"] = args.lr * rate
-        index = torch.randint(len(data), (args.batch,), generator=g)
-        z = torch.stack([crop(data[i], args.crop, g) for i in index]).float().to(device)
-        words = torch.where(torch.rand(args.batch, 1, generator=g) < 0.1, empty, tokens[index]).to(device)
-        timesteps = ((torch.arange(args.batch) + torch.rand(args.batch, generator=g)) / args.batch * 1000).long().to(device)
+        if float(torch.rand((), generator=g)) < args.closeups:
+            batch = 2 * args.batch
+            index = alone[torch.randint(len(alone), (batch,), generator=g)]
+            z = torch.stack([closeup(data[i], scenes[i].objects[0], g) for i in index.tolist()])
+        else:
+            batch = args.batch
+            index = torch.randint(len(data), (batch,), generator=g)
+            z = data[index]
+        z = z.float().to(device)
+        words = torch.where(torch.rand(batch, 1, generator=g) < 0.1, empty, tokens[index]).to(device)
+        timesteps = ((torch.arange(batch) + torch.rand(batch, generator=g)) / batch * 1000).long().to(device)
         noise = torch.randn(z.shape, generator=g).to(device)
         loss = v_loss(model, z, words, timesteps, noise, acp).mean()
         optimizer.zero_grad(set_to_none=True)
@@ -149,12 +171,13 @@ def main() -> None:
             log.info("%d images  loss %.4f  %.1f images/s", seen, sum(running) / len(running), speed)
             running.clear()
         if seen // args.save_every != (seen - args.batch) // args.save_every or seen >= args.images:
-            state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(), "seen": seen}
+            state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+            state |= {"seen": seen, "warmed": warmed}
             torch.save(state, CHECKPOINT.with_suffix(".partial"))
             CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
             value = heldout_loss(average, held, held_tokens, acp)
             with CURVE.open("a") as curve:
-                curve.write(json.dumps({"images": seen, "crop": args.crop, "heldout_loss": value}) + "\n")
+                curve.write(json.dumps({"images": seen, "closeups": args.closeups, "heldout_loss": value}) + "\n")
             log.info("held-out loss %.4f (%s)", value, "finite" if math.isfinite(value) else "BROKEN")
 
 

@@ -20,10 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import pictures
+from . import pictures, shipped
 
 log = logging.getLogger(__name__)
 CHECKPOINT = pictures.WORK / "vae.pt"
+
+
+def weights() -> dict[str, dict[str, Tensor]]:
+    """``encoder`` and ``decoder`` as trained here, or as shipped where none were."""
+    if not CHECKPOINT.is_file():
+        return shipped.vae()
+    saved = torch.load(CHECKPOINT, weights_only=True, map_location="cpu")
+    return {part: saved[part] for part in ("encoder", "decoder")}
 
 
 def initialise(module: nn.Module) -> None:
@@ -110,7 +118,7 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
         x = batches(data, args.batch, args.crop, seed=step).to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with host.autocast():
             out, z = autoencode(x, torch.randn(args.batch, 4, args.crop // 8, args.crop // 8, device=device))
         loss = reconstruction_loss(out.float(), x) + 2e-3 * z.float().square().mean()
         optimizer.zero_grad(set_to_none=True)
