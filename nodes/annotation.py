@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 Colour = tuple[int, int, int]
 Place = tuple[float, float]
@@ -28,6 +28,8 @@ FAINT: Colour = (70, 70, 80)
 
 #: Pictures are enlarged by whole factors up to about this many pixels before anything is drawn on them.
 READABLE = 512
+#: ... and shrunk to this many, beyond which lines take long to draw and nothing is gained.
+LARGEST = 2048
 #: Lines are drawn larger and scaled down, which smooths their edges.
 FINE = 2
 
@@ -67,8 +69,9 @@ def readable(picture: Image.Image) -> Image.Image:
 
 
 def annotated(picture: Image.Image, outlines: Sequence[Outline] = (), arrows: Sequence[Arrow] = ()) -> Image.Image:
-    """The picture, readable, with outlines below arrows."""
+    """The picture, readable and not too large, with outlines below arrows."""
     drawn = readable(picture.convert("RGB")).copy()
+    drawn.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     unit = max(1.0, max(drawn.size) / READABLE)
     for outline in outlines:
         _draw_outline(drawn, outline, unit)
@@ -151,11 +154,24 @@ def _draw_outline(picture: Image.Image, outline: Outline, unit: float) -> None:
     region = Image.fromarray((np.clip(outline.region, 0, 1) * 255).astype(np.uint8))
     region = region.resize(picture.size, Image.Resampling.BILINEAR).point([0] * 128 + [255] * 128)
     if outline.filled:
-        picture.paste(Image.new("RGB", picture.size, outline.colour), mask=region.point([0] * 255 + [70]))
+        picture.paste(outline.colour, mask=region.point([0] * 255 + [70]))
+    box = region.getbbox()
+    if box is None:
+        return
+    reach = round(3 * unit)
+    left, top = max(0, box[0] - reach), max(0, box[1] - reach)
+    inside = np.asarray(region)[top : box[3] + reach, left : box[2] + reach] > 0
+    core = ~_grown(~inside, 1)
     for colour, width in ((DARK, 3), (LIGHT, 2), (outline.colour, 1)):
-        reach = 2 * round(width * unit) + 1
-        rim = ImageChops.subtract(region.filter(ImageFilter.MaxFilter(reach)), region.filter(ImageFilter.MinFilter(3)))
-        picture.paste(Image.new("RGB", picture.size, colour), mask=rim)
+        picture.paste(colour, (left, top), Image.fromarray(_grown(inside, round(width * unit)) & ~core))
+
+
+def _grown(inside: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """Every pixel of which one inside lies within a square: as a filter of the maximum, in a time that does not grow with the reach."""
+    for _ in range(2):
+        count = np.pad(inside, ((0, 0), (reach + 1, reach))).cumsum(axis=1, dtype=np.int32)
+        inside = (count[:, 2 * reach + 1 :] > count[:, : -2 * reach - 1]).T
+    return inside
 
 
 def _draw_arrow(brush: ImageDraw.ImageDraw, arrow: Arrow, size: tuple[int, int], unit: float) -> None:

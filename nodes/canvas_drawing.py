@@ -14,7 +14,7 @@ from PIL import Image
 from ..dragon_core.drawing import Bits, Drawing, DrawnObject, grid_for
 from ..dragon_core.errors import DragonError
 from ..dragon_core.transforms import AffineWarp, warp
-from .annotation import PALETTE, Arrow, Outline, annotated
+from .annotation import LARGEST, PALETTE, Arrow, Outline, annotated
 from .links import stacked
 
 CanvasLink = io.Custom("DRAGON_DRAWING")
@@ -71,24 +71,27 @@ def to_tensor(picture: Image.Image) -> torch.Tensor:
 def marks(drawn: DrawnOn) -> tuple[list[Outline], list[Arrow]]:
     """What shows a drawing: each object where it is and where it goes, and every arrow with its number."""
     outlines, arrows = [], []
+    share = min(1.0, LARGEST / max(drawn.size))
+    grid = max(1, round(drawn.size[0] * share)), max(1, round(drawn.size[1] * share))
     for index, thing in enumerate(drawn.drawing.objects):
         colour = PALETTE[index % len(PALETTE)]
         region = thing.region(drawn.size)
         if not region.any():
             continue
-        outlines.append(Outline(region[0].numpy(), colour, filled=True))
+        shown = thing.region(grid)
+        outlines.append(Outline(shown[0].numpy(), colour, filled=True))
         transform = placement(thing, region, drawn.size)
         centre = torch.tensor(transform.centre, dtype=torch.float64)
         goal = transform.forward(centre)
         if transform.matrix != ((1.0, 0.0), (0.0, 1.0)) or float(torch.dist(centre, goal)) > 0.5:
-            outlines.append(Outline(warp(region.unsqueeze(1), transform)[0, 0].numpy(), colour))
+            outlines.append(Outline(warp(shown.unsqueeze(1), transform)[0, 0].numpy(), colour))
             arrows.append(Arrow(_share(centre, drawn.size), _share(goal, drawn.size), colour))
     arrows += [Arrow(handle, target, label=str(number)) for number, (handle, target) in enumerate(drawn.drawing.arrows, 1)]
     return outlines, arrows
 
 
 def preview(picture: Image.Image, drawn: DrawnOn) -> Image.Image:
-    """The picture with the drawing on it, enlarged where it is small."""
+    """The picture with the drawing on it, enlarged where it is small and shrunk where it is huge."""
     outlines, arrows = marks(drawn)
     return annotated(picture, outlines, arrows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,6 +74,23 @@ def test_two_objects_move_in_one_run(run: Any, scene: Any, masks: Any, drawing: 
     assert mask.shape == (1, 64, 96)
     (both,) = run("DragonMoveLoss", mask=mask, dx=dx, dy=dy, energy=first)
     assert [edit.transform.shift for edit in both] == [(24, 8), (-48, 0)]
+
+
+def test_an_outline_is_drawn_in_no_time_and_as_ever(run: Any, masks: Any) -> None:
+    """Its rim is a square's reach wide. Of 2048 pixels it took a quarter of a minute; a larger picture's preview is of as many."""
+    thing = {"mask": {"size": [64, 48], "runs": runs(masks[0][0])}}
+    text = json.dumps({"version": 1, "size": [64, 48], "objects": [thing]})
+    small = run("DragonCanvas", image=torch.full((1, 768, 1024, 3), 0.5), drawing=text)[8][0]
+    # The mask is 128 to 384 each way; from outside: dark 2 px, light 2 px, colour 2 px and the one pixel inside, tint.
+    colours = [tuple((small[200, x] * 255).round().int().tolist()) for x in (121, 122, 123, 124, 125, 126, 127, 128, 129)]
+    dark, light, pink = (20, 20, 24), (255, 255, 255), (255, 64, 160)
+    assert colours[:8] == [(128, 128, 128), dark, dark, light, light, pink, pink, pink]
+    assert colours[8] == (163, 110, 137)
+    start = time.process_time()
+    large = run("DragonCanvas", image=torch.full((1, 1536, 2048, 3), 0.5), drawing=text)[8]
+    huge = run("DragonCanvas", image=torch.full((1, 3000, 4000, 3), 0.5), drawing=text)[8]
+    assert time.process_time() - start < 12
+    assert large.shape == huge.shape == (1, 1536, 2048, 3)
 
 
 def test_nothing_drawn_is_no_error(run: Any, image: torch.Tensor) -> None:
