@@ -191,12 +191,21 @@ def _draw_arrow(brush: ImageDraw.ImageDraw, arrow: Arrow, size: tuple[int, int],
         radius = (4.5 + rim) * unit
         brush.ellipse([start[0] - radius, start[1] - radius, start[0] + radius, start[1] + radius], fill=colour)
     if arrow.label:
-        _draw_label(brush, arrow, start, angle, unit)
+        _draw_label(brush, arrow, start, angle, size, unit)
 
 
-def _draw_label(brush: ImageDraw.ImageDraw, arrow: Arrow, start: Place, angle: float, unit: float) -> None:
-    """The number in a disc behind the arrow's start, where nothing else of it is."""
-    x, y, radius = start[0] - 17 * unit * math.cos(angle), start[1] - 17 * unit * math.sin(angle), 10 * unit
+def _draw_label(
+    brush: ImageDraw.ImageDraw, arrow: Arrow, start: Place, angle: float, size: tuple[int, int], unit: float
+) -> None:
+    """The number in a disc behind the arrow's start, where nothing else of it is; beside it where the picture ends behind it."""
+    radius, away = 10 * unit, 17 * unit
+
+    def inside(value: float, side: int) -> float:
+        return min(max(value, radius), side - radius)
+
+    angles = [angle, angle + math.pi / 2, angle - math.pi / 2]
+    places = [(inside(start[0] - away * math.cos(a), size[0]), inside(start[1] - away * math.sin(a), size[1])) for a in angles]
+    x, y = max(places, key=lambda place: round(min(math.dist(place, start), away)))
     brush.ellipse([x - radius, y - radius, x + radius, y + radius], fill=DARK, outline=LIGHT, width=round(1.2 * unit))
     brush.text((x, y), arrow.label, fill=LIGHT, font=ImageFont.load_default(size=14 * unit), anchor="mm")
 

@@ -93,6 +93,20 @@ def test_an_outline_is_drawn_in_no_time_and_as_ever(run: Any, masks: Any) -> Non
     assert large.shape == huge.shape == (1, 1536, 2048, 3)
 
 
+def test_an_arrows_number_stays_in_the_picture(run: Any) -> None:
+    """It is behind the arrow's start, and a start may be right at the edge."""
+    edges = [[0.01, 0.5, 0.5, 0.5], [0.99, 0.5, 0.5, 0.5], [0.5, 0.01, 0.5, 0.5], [0.5, 0.99, 0.5, 0.5], [0, 0, 0.5, 0.5], [0.5, 0.5, 0.8, 0.5]]
+    dark = []
+    for arrow in edges:
+        text = json.dumps({"version": 1, "size": [512, 512], "arrows": [arrow]})
+        preview = run("DragonCanvas", image=torch.full((1, 512, 512, 3), 0.5), drawing=text)[8][0]
+        x, y = round(arrow[0] * 512), round(arrow[1] * 512)
+        near = preview[max(0, y - 30) : y + 30, max(0, x - 30) : x + 30]
+        dark.append(int((near.amax(-1) < 0.2).sum()))
+    *at_edges, inside = dark
+    assert min(at_edges) > 0.75 * inside, dark
+
+
 def test_nothing_drawn_is_no_error(run: Any, image: torch.Tensor) -> None:
     points, mask, dx, dy, *_ = run("DragonCanvas", image=image, drawing="")
     assert points == "[]" and not mask.any() and (dx, dy) == (0, 0)

@@ -563,7 +563,7 @@ export class Editor {
     // Only while an arrow is held: the next one begins on the picture as it is.
     const showsPull = shown && this.tool === 'arrow' && this.gesture !== null
     if (layers || drawing.size) {
-      drawFrame(context, { layers, size, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
+      drawFrame(context, { stage: [width, height], layers, size, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
     }
     if (this.gesture) this.panel.advise(this)
   }

@@ -1,7 +1,7 @@
 /** Draws one frame: the picture as the edit would have it, then what is drawn on it. Sizes on screen do not follow the zoom. */
 
 import { isPlaced } from './drawing.js'
-import { apply, multiply, placement } from './geometry.js'
+import { apply, clamp, distance, multiply, placement } from './geometry.js'
 import { alphaTint, extentOf, outlineOf } from './layers.js'
 import { ARROW, DARK, LIGHT, objectColour } from './palette.js'
 
@@ -13,6 +13,7 @@ import { ARROW, DARK, LIGHT, objectColour } from './palette.js'
 /**
  * @typedef {object} Scene
  * @property {Layers | null} layers of the picture; null while there is none
+ * @property {[number, number]} stage its size in pixels on screen
  * @property {[number, number]} size of the picture, or of the drawing while there is none
  * @property {Drawing} drawing
  * @property {number} active index of the object that tools act on
@@ -28,6 +29,8 @@ import { ARROW, DARK, LIGHT, objectColour } from './palette.js'
 /** Pixels on screen from the box to its handle for turning. */
 export const TURN_REACH = 26
 const TINT = 0.35
+/** Pixels on screen: an arrow's number is in a disc of this radius, with its middle so far from the arrow's start. */
+const [DISC, AWAY] = [10, 17]
 
 /**
  * @param {CanvasRenderingContext2D} context in pixels on screen
@@ -42,7 +45,7 @@ export function drawFrame(context, scene, view) {
     drawArrow(context, toScreen(view, scene.size, arrow[0], arrow[1]), toScreen(view, scene.size, arrow[2], arrow[3]), ARROW, selected)
   }
   for (const [index, arrow] of scene.drawing.arrows.entries()) {
-    drawNumber(context, toScreen(view, scene.size, arrow[0], arrow[1]), toScreen(view, scene.size, arrow[2], arrow[3]), index + 1)
+    drawNumber(context, scene, toScreen(view, scene.size, arrow[0], arrow[1]), toScreen(view, scene.size, arrow[2], arrow[3]), index + 1)
   }
   if (scene.showsBox) drawBox(context, scene, view)
   drawBrush(context, scene, view)
@@ -183,15 +186,23 @@ function drawArrow(context, start, end, colour, selected) {
   context.restore()
 }
 
-/** In a disc behind the arrow's start, where nothing else of it is.
- * @param {CanvasRenderingContext2D} context @param {[number, number]} start @param {[number, number]} end @param {number} number
+/**
+ * In a disc behind the arrow's start, where nothing else of it is; beside it where the stage ends behind it.
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene
+ * @param {[number, number]} start @param {[number, number]} end @param {number} number
  */
-function drawNumber(context, start, end, number) {
+function drawNumber(context, { stage }, start, end, number) {
+  if (start.some((value, i) => value < 0 || value > stage[i])) return // out of sight
   const angle = Math.atan2(end[1] - start[1], end[0] - start[0])
-  const [x, y] = [start[0] - 17 * Math.cos(angle), start[1] - 17 * Math.sin(angle)]
+  const places = [0, Math.PI / 2, -Math.PI / 2].map((turn) => {
+    const [x, y] = [start[0] - AWAY * Math.cos(angle + turn), start[1] - AWAY * Math.sin(angle + turn)]
+    return /** @type {[number, number]} */ ([clamp(x, DISC, stage[0] - DISC), clamp(y, DISC, stage[1] - DISC)])
+  })
+  const away = places.map((place) => Math.round(Math.min(distance(place, start), AWAY)))
+  const [x, y] = places[away.indexOf(Math.max(...away))]
   context.save()
   context.beginPath()
-  context.arc(x, y, 10, 0, 2 * Math.PI)
+  context.arc(x, y, DISC, 0, 2 * Math.PI)
   context.fillStyle = DARK
   context.fill()
   context.strokeStyle = LIGHT
