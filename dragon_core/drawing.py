@@ -120,9 +120,7 @@ def read_drawing(value: Any, picture: tuple[int, int]) -> Drawing:  # noqa: ANN4
     if content is None:
         return Drawing()
     if isinstance(content, (list, tuple)):
-        height, width = picture
-        pairs = parse_points(content)
-        return Drawing((width, height), tuple(((hx / width, hy / height), (tx / width, ty / height)) for (hx, hy), (tx, ty) in pairs))
+        return _from_points(parse_points(content), (picture[1], picture[0]))
     if not isinstance(content, Mapping):
         raise DragonError(f"the drawing is {shortened(content)}, not a drawing; clear the canvas and draw again")
     version = content.get("version")
@@ -164,6 +162,16 @@ def decode_runs(runs: str, size: tuple[int, int], name: str = "the mask") -> Bit
         raise DragonError(f"{name} has a mask that does not fill its grid of {columns}×{rows}; erase the object and paint it again")
     inside = np.arange(len(lengths)) % 2 == 1
     return np.repeat(inside, lengths).reshape(rows, columns)
+
+
+def _from_points(pairs: Sequence[Pair], picture: tuple[int, int]) -> Drawing:
+    """Arrows from pixels of a picture of (width, height), as near to it as those of any drawing: the canvas writes them down as one."""
+    width, height = picture
+    arrows = tuple(((hx / width, hy / height), (tx / width, ty / height)) for (hx, hy), (tx, ty) in pairs)
+    for number, arrow in enumerate(arrows, 1):
+        if not all(-REACH <= value <= 1 + REACH for point in arrow for value in point):
+            raise DragonError(f"arrow {number} lies far outside of the picture of {_by(picture)}; its points are in pixels of another picture")
+    return Drawing(picture, arrows)
 
 
 def _object(item: Any, number: int) -> DrawnObject:  # noqa: ANN401 - any JSON

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragon_core.drawing import encode_runs, read_drawing
+from dragon_core.drawing import DrawnObject, encode_runs, read_drawing
+from dragon_core.errors import DragonError
 from dragon_core.tasks.drag import drag
 from dragon_core.transforms import AffineWarp
 
@@ -69,6 +70,85 @@ def test_what_one_writes_the_other_reads(frontend: Any) -> None:
     text = frontend.js(script, json.dumps(document))
     assert json.loads(text) == document
     assert np.array_equal(read_drawing(text, (400, 640)).object(1).mask, mask)
+
+
+def documents(count: int) -> list[Any]:
+    """Drawings and lists of points in which anything may be at its limit, beyond it, or something else."""
+    random = np.random.default_rng(4)
+
+    def one_of(*choices: Any) -> Any:
+        return choices[random.integers(len(choices))]
+
+    def number(low: float, high: float) -> Any:
+        if random.random() < 0.02:
+            return one_of(low - 1e-7, high + 1e-7, 1e300, None, True, "0", [0])
+        return one_of(low, high, float(random.uniform(low, high)), 1)
+
+    def several(count: int, low: float, high: float) -> Any:
+        return [number(low, high) for _ in range(count if random.random() < 0.98 else count + 1)]
+
+    def mask() -> Any:
+        runs = encode_runs(random_mask(int(random.integers(1 << 30)))) if random.random() < 0.1 else "3 2 5"
+        good = {"size": [5, 2], "runs": "3 2 5"}
+        return one_of(good, good, good, None, None, 0, "", [], {}, {"size": [5, 2], "runs": runs}, {"size": [0, 2], "runs": ""})
+
+    def thing() -> Any:
+        full = {"mask": mask(), "move": several(2, -2, 2), "scale": several(2, 0.02, 50), "rotation": number(-36000, 36000)}
+        return {key: value for key, value in full.items() if random.random() < 0.9}
+
+    def drawing() -> Any:
+        some = int(one_of(0, 1, 3, 1000 if random.random() < 0.1 else 2, 1001 if random.random() < 0.1 else 2))
+        full = {
+            "version": 1 if random.random() < 0.95 else one_of(0, 2, 1.5, True, "1", None),
+            "size": one_of([640, 400], [1, 1_000_000], None) if random.random() < 0.9 else one_of([640.5, 400], [0, 9], [640], 640, "640"),
+            "arrows": [several(4, -2, 3)] * some if random.random() < 0.97 else one_of(None, {}, [None], [[]]),
+            "objects": [thing() for _ in range(int(one_of(0, 1, 2, 16)))] if random.random() < 0.97 else one_of(None, {}, [None], [[]]),
+        }
+        return {key: value for key, value in full.items() if random.random() < 0.95}
+
+    def point() -> Any:
+        # A picture of 640×400 reaches from -1280 to 1920 and from -800 to 1200.
+        x, y = number(-1280, 1920), number(-800, 1200)
+        return one_of([x, y], [x, y], {"x": x, "y": y}, [x, y, 1] if random.random() < 0.1 else [x, y])
+
+    def points() -> Any:
+        plain = [point() for _ in range(int(random.integers(5)))]
+        return one_of([[point() for _ in range(int(one_of(2, 2, 2, 1, 3)))] for _ in range(int(random.integers(4)))], plain)
+
+    return [one_of(drawing, drawing, points)() for _ in range(count)]
+
+
+def test_one_refuses_what_the_other_refuses_and_reads_again_what_it_wrote(frontend: Any) -> None:
+    """A drawing that can be read stays one, whatever the editor makes of it."""
+    texts = [json.dumps(document) for document in documents(3000)]
+    script = f"""async (texts) => {{
+        const {{ parse, serialise, UnreadableDrawing }} = await import('{MODULES}/drawing.js')
+        return texts.map((text) => {{
+            let drawing
+            try {{ drawing = parse(text, [640, 400]) }}
+            catch (error) {{ if (error instanceof UnreadableDrawing) return null; throw error }}
+            const written = serialise(drawing)
+            return serialise(parse(written, [640, 400])) === written ? written : 'changed'
+        }})
+    }}"""
+    readable = 0
+    for text, written in zip(texts, frontend.js(script, texts), strict=True):
+        try:
+            drawing = read_drawing(text, (400, 640))
+        except DragonError as error:
+            assert written is None, f"the browser reads what the server refuses ({error}): {text[:500]}"
+            continue
+        assert written is not None, f"the server reads what the browser refuses: {text[:500]}"
+        readable += 1
+        again = read_drawing(written, (400, 640))
+        assert np.allclose(np.array(again.arrows), np.array(drawing.arrows), rtol=0, atol=1e-6), text[:500]
+        for number, thing in enumerate(drawing.objects, 1):
+            # What is neither painted nor moved is left out at the end.
+            other = again.object(number) if number <= len(again.objects) else DrawnObject()
+            numbers = [(*each.move, *each.scale, each.rotation % 360) for each in (thing, other)]
+            assert np.allclose(*numbers, rtol=0, atol=1e-5), text[:500]
+            assert (thing.mask is None) == (other.mask is None) and (thing.mask is None or np.array_equal(thing.mask, other.mask))
+    assert 300 < readable < 2700
 
 
 def test_a_hole_is_filled_with_what_is_around_it(frontend: Any) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dragon_core.drawing import read_drawing
+from dragon_core.errors import DragonError
 
 SCENE = (640, 400)
 SIZE = (400, 640)
@@ -303,15 +304,49 @@ def test_points_of_other_editors_become_arrows(frontend: Any, points: Any) -> No
     assert read_drawing(canvas.queued(), SIZE).points(SIZE) == (((64, 40), (320, 200)),)
 
 
+def paste(canvas: Any, text: str) -> None:
+    canvas.frontend.js(
+        f"""(text) => {{
+            const data = new DataTransfer()
+            data.setData('text', text)
+            {canvas.editor}.focus.dispatchEvent(new ClipboardEvent('paste', {{ clipboardData: data, bubbles: true, cancelable: true }}))
+        }}""",
+        text,
+    )
+
+
 def test_points_can_be_pasted(frontend: Any) -> None:
     canvas = frontend.canvas()
     canvas.draw((100, 100), (200, 100))
-    canvas.do(
-        "(() => { const data = new DataTransfer(); data.setData('text', '[[[64, 40], [320, 200]]]');"
-        " editor.focus.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true })) })()"
-    )
+    paste(canvas, "[[[64, 40], [320, 200]]]")
     assert len(canvas.drawing()["arrows"]) == 2
     assert frontend.js("() => app.graph.nodes.length") == 2
+
+
+def test_more_arrows_than_can_be_read_again_are_not_pasted(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    many = json.dumps([[[1, 1], [9, 9]]] * 600)
+    paste(canvas, many)
+    text = canvas.queued()
+    paste(canvas, many)
+    assert "1200 arrows" in canvas.help
+    assert canvas.queued() == text and len(canvas.drawing()["arrows"]) == 600
+    canvas.press("Control+z")
+    assert "1200" not in canvas.help, "it is still said after the next change"
+
+
+def test_points_far_outside_of_the_picture_are_kept_until_one_is_large_enough(frontend: Any) -> None:
+    """As a drawing they could not be read again: they stay the text that they are."""
+    points = json.dumps([[[3900, 100], [3950, 120]]])
+    canvas = frontend.canvas(value=points)
+    canvas.wait_for_picture()
+    canvas.settle()
+    assert canvas.queued() == points
+    assert "arrow 1 lies far outside" in canvas.help
+    with pytest.raises(DragonError, match="arrow 1 lies far outside"):
+        read_drawing(points, SIZE)
+    canvas.do("editor.setPicture(document.createElement('canvas'), [4000, 3000])")
+    assert canvas.drawing()["arrows"] == [[0.975, 0.033333, 0.9875, 0.04]]
 
 
 def test_a_picture_of_another_size_is_pointed_out_and_the_drawing_kept(frontend: Any) -> None:

@@ -128,6 +128,8 @@ def thing(**changes: Any) -> dict[str, Any]:
         ('{"version":1,"arrows":[[0,0,0,NaN]]}', "arrow 1 has a number"),
         (document(arrows=[[0, 0, 0, 99]]), "arrow 1 has a number that is not between"),
         (document(arrows=[[0, 0, 0, 10**400]]), "arrow 1 has a number"),
+        ([[[0, 0], [2305, 0]]], "arrow 1 lies far outside of the picture of 768×512"),
+        ([[0, 0], [9, 9], [0, -1025], [9, 9]], "arrow 2 lies far outside"),
         (document(objects=[{}] * (MAX_OBJECTS + 1)), "17 objects"),
         (document(objects=["/etc/passwd"]), "object 1 of the drawing is '/etc/passwd'"),
         (thing(move=[0, 1e9]), "the shift of object 1"),

@@ -91,8 +91,8 @@ export function parse(value, picture) {
     const pairs = pointPairs(content)
     if (!picture) return null
     const [width, height] = picture
-    const arrows = pairs.map(
-      ([[hx, hy], [tx, ty]]) => /** @type {Arrow} */ ([hx / width, hy / height, tx / width, ty / height])
+    const arrows = pairs.map(([[hx, hy], [tx, ty]], index) =>
+      readArrow([hx / width, hy / height, tx / width, ty / height], index, 'farArrow')
     )
     return { size: [width, height], arrows, objects: [] }
   }
@@ -102,7 +102,7 @@ export function parse(value, picture) {
   if (version !== VERSION) throw new UnreadableDrawing('unknownVersion')
   return {
     size: size === null || size === undefined ? null : pictureSize(size),
-    arrows: list(arrows, MAX_ARROWS, 'brokenArrows', 'tooManyArrows').map(readArrow),
+    arrows: list(arrows, MAX_ARROWS, 'brokenArrows', 'tooManyArrows').map((item, index) => readArrow(item, index)),
     objects: list(objects, MAX_OBJECTS, 'brokenObjects', 'tooManyObjects').map(readThing)
   }
 }
@@ -118,18 +118,19 @@ function parseJson(text) {
   }
 }
 
-/** @param {unknown} item @param {number} index @returns {Arrow} */
-function readArrow(item, index) {
-  return /** @type {Arrow} */ (numbers(item, 4, -REACH, 1 + REACH, 'brokenArrow', { number: index + 1 }))
+/** @param {unknown} item @param {number} index @param {Word} broken @returns {Arrow} */
+function readArrow(item, index, broken = 'brokenArrow') {
+  return /** @type {Arrow} */ (numbers(item, 4, -REACH, 1 + REACH, broken, { number: index + 1 }))
 }
 
 /** @param {unknown} item @param {number} index @returns {Thing} */
 function readThing(item, index) {
   const which = { number: index + 1 }
-  if (typeof item !== 'object' || item === null) throw new UnreadableDrawing('brokenObject', which)
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) throw new UnreadableDrawing('brokenObject', which)
   const { mask, move = [0, 0], scale = [1, 1], rotation = 0 } = /** @type {Record<string, unknown>} */ (item)
-  const cells = mask === null || mask === undefined ? null : decodeRuns(mask)
-  if (mask && !cells) throw new UnreadableDrawing('brokenMask', which)
+  const none = mask === null || mask === undefined
+  const cells = none ? null : decodeRuns(mask)
+  if (!none && !cells) throw new UnreadableDrawing('brokenMask', which)
   return {
     mask: cells,
     move: /** @type {[number, number]} */ (numbers(move, 2, -REACH, REACH, 'brokenNumbers', which)),
@@ -141,7 +142,8 @@ function readThing(item, index) {
 /** @param {unknown} item @returns {[number, number]} */
 function pictureSize(item) {
   const [width, height] = numbers(item, 2, 1, 1e6, 'brokenSize')
-  return [Math.round(width), Math.round(height)]
+  if (!Number.isInteger(width) || !Number.isInteger(height)) throw new UnreadableDrawing('brokenSize')
+  return [width, height]
 }
 
 /** @param {unknown} items @param {number} most @param {Word} broken @param {Word} tooMany @returns {unknown[]} */
@@ -170,8 +172,9 @@ function pointPairs(items) {
 /** @param {unknown[]} items @returns {[Point, Point][]} */
 function flatPairs(items) {
   const points = items.map(point)
-  if (!Array.isArray(items[0])) return [[points[0], points[points.length - 1]]]
-  if (points.length % 2) throw new UnreadableDrawing('lacksTarget')
+  const isSpline = !Array.isArray(items[0])
+  if (isSpline ? points.length < 2 : points.length % 2) throw new UnreadableDrawing('lacksTarget')
+  if (isSpline) return [[points[0], points[points.length - 1]]]
   return Array.from({ length: points.length / 2 }, (_, i) => [points[2 * i], points[2 * i + 1]])
 }
 
@@ -191,6 +194,7 @@ function isPoint(item) {
 /** @param {unknown} item @returns {Point} */
 function point(item) {
   const { x, y } = /** @type {{ x?: unknown, y?: unknown }} */ (Array.isArray(item) ? { x: item[0], y: item[1] } : (item ?? {}))
+  if (Array.isArray(item) && item.length !== 2) throw new UnreadableDrawing('notPairs')
   if (typeof x !== 'number' || typeof y !== 'number' || !(Math.abs(x) <= 1e6) || !(Math.abs(y) <= 1e6)) {
     throw new UnreadableDrawing('notNumbers')
   }

@@ -3,7 +3,7 @@
  * are on its own elements, and nothing is kept that is not in the text but the view and the undo history.
  */
 
-import { MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise, withLentMask } from './drawing.js'
+import { MAX_ARROWS, MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise, withLentMask } from './drawing.js'
 import { apply, clamp, distance, inverse } from './geometry.js'
 import { begin, cursorAt, shiftedArrow, shiftedThing } from './gestures.js'
 import { Layers } from './layers.js'
@@ -131,7 +131,7 @@ export class Editor {
   setPicture(picture, size) {
     this.layers = picture ? new Layers(picture, size) : null
     this.notice = ''
-    if (this.layers && this.unread !== undefined && !this.problem) this.#read(this.unread)
+    if (this.layers && this.unread !== undefined) this.#read(this.unread)
     this.refresh()
   }
 
@@ -208,6 +208,7 @@ export class Editor {
     this.drawing = this.committed = drawing
     this.unread = undefined
     this.warnings = []
+    if (this.layers) this.notice = '' // it was about what was tried before
     if (this.selection?.kind === 'arrow' && this.selection.index >= drawing.arrows.length) this.selection = null
     this.active = clamp(this.active, 0, Math.max(0, drawing.objects.length - 1))
     this.host.onChange()
@@ -519,6 +520,8 @@ export class Editor {
     try {
       const drawing = parse(text, this.size)
       if (!drawing || drawing === NOTHING || !this.canDraw) return
+      const count = this.committed.arrows.length + drawing.arrows.length
+      if (!drawing.objects.length && count > MAX_ARROWS) return this.setNotice(say('tooMuchPasted', { count, most: MAX_ARROWS }))
       this.edit((now) => (drawing.objects.length ? drawing : { ...now, arrows: [...now.arrows, ...drawing.arrows] }))
     } catch (error) {
       if (!(error instanceof UnreadableDrawing)) throw error
