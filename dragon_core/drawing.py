@@ -170,7 +170,7 @@ def _from_points(pairs: Sequence[Pair], picture: tuple[int, int]) -> Drawing:
     arrows = tuple(((hx / width, hy / height), (tx / width, ty / height)) for (hx, hy), (tx, ty) in pairs)
     for number, arrow in enumerate(arrows, 1):
         if not all(-REACH <= value <= 1 + REACH for point in arrow for value in point):
-            raise DragonError(f"arrow {number} lies far outside of the picture of {_by(picture)}; its points are in pixels of another picture")
+            raise DragonError(f"arrow {number} lies far outside of the picture of {_by(picture)}; its points are in pixels of another")
     return Drawing(picture, arrows)
 
 

@@ -414,16 +414,21 @@ def test_a_mask_from_another_node_shows_after_a_run_and_can_be_moved(frontend: A
     assert round(thing["move"][0] * SCENE[0]) in (39, 40, 41)
 
 
+def touch(canvas: Any, kind: str, finger: int, place: tuple[float, float], first: bool = True) -> None:
+    """A pointer event of a finger, made up: the browser's own ones have no way to get lost."""
+    canvas.frontend.js(
+        """([kind, id, isPrimary, [x, y]]) => document.elementFromPoint(x, y).dispatchEvent(new PointerEvent(kind, {
+            pointerId: id, pointerType: 'touch', clientX: x, clientY: y, button: 0, buttons: 1, isPrimary,
+            bubbles: true, cancelable: true, composed: true }))""",
+        [kind, finger, first, place],
+    )
+
+
 def test_a_finger_draws_and_two_fingers_zoom(frontend: Any) -> None:
     canvas = frontend.canvas()
-    touch = """([kind, id, [x, y]]) => {
-        const at = document.elementFromPoint(x, y)
-        at.dispatchEvent(new PointerEvent(kind, { pointerId: id, pointerType: 'touch', clientX: x, clientY: y, button: 0, buttons: 1,
-            isPrimary: id === 11, bubbles: true, cancelable: true, composed: true }))
-    }"""
     a, b, c = canvas.at(100, 100), canvas.at(220, 100), canvas.at(300, 250)
     for kind, place in (("pointerdown", a), ("pointermove", b), ("pointerup", b)):
-        frontend.js(touch, [kind, 11, place])
+        touch(canvas, kind, 11, place)
     (arrow,) = in_pixels(canvas)
     assert np.abs(arrow - [100, 100, 220, 100]).max() < 1
     text = canvas.queued()
@@ -435,9 +440,47 @@ def test_a_finger_draws_and_two_fingers_zoom(frontend: Any) -> None:
         ("pointerup", 12, c),
         ("pointerup", 11, b),
     ):
-        frontend.js(touch, [kind, finger, place])
+        touch(canvas, kind, finger, place, first=finger == 11)
     assert canvas.do("editor.view.zoom") > 1.2
     assert canvas.queued() == text, "the first finger of a pinch has drawn"
+
+
+@pytest.mark.parametrize("dropped", ["by Esc", "by a second finger", "by going back"])
+def test_an_arrow_that_was_dropped_is_not_selected(frontend: Any, dropped: str) -> None:
+    canvas = frontend.canvas()
+    canvas.do("editor.focus.focus()")
+    start, end = canvas.at(100, 100), canvas.at(220, 100)
+    touch(canvas, "pointerdown", 31, start)
+    touch(canvas, "pointermove", 31, end)
+    assert canvas.do("editor.selection?.index") == 0
+    canvas.press("ArrowRight")  # not while it is drawn
+    if dropped == "by Esc":
+        canvas.press("Escape")
+    elif dropped == "by going back":
+        touch(canvas, "pointermove", 31, start)
+    else:
+        touch(canvas, "pointerdown", 32, canvas.at(300, 300), first=False)
+        touch(canvas, "pointerup", 32, canvas.at(300, 300), first=False)
+    touch(canvas, "pointerup", 31, start)
+    assert canvas.do("editor.selection") is None
+    canvas.press("ArrowRight", "Shift+ArrowDown", "Delete")
+    assert canvas.queued() == ""
+    assert frontend.complaints == []
+
+
+@pytest.mark.parametrize("lost", ["with its capture", "without a word"])
+def test_a_finger_that_was_lost_is_not_the_first_of_two(frontend: Any, lost: str) -> None:
+    canvas = frontend.canvas()
+    touch(canvas, "pointerdown", 41, canvas.at(300, 300))
+    touch(canvas, "pointermove", 41, canvas.at(350, 300))
+    if lost == "with its capture":
+        touch(canvas, "lostpointercapture", 41, canvas.at(350, 300))
+        assert canvas.do("editor.fingers.size") == 0 and canvas.do("editor.gesture") is None
+    for kind, x in (("pointerdown", 100), ("pointermove", 220), ("pointerup", 220)):
+        touch(canvas, kind, 42, canvas.at(x, 100))
+    (arrow,) = in_pixels(canvas)
+    assert np.abs(arrow - [100, 100, 220, 100]).max() < 1
+    assert canvas.do("editor.view.zoom") == 1
 
 
 def test_a_frame_of_the_live_preview_takes_less_than_50_ms(frontend: Any, record_property: Any) -> None:

@@ -209,13 +209,19 @@ export class Editor {
     this.unread = undefined
     this.warnings = []
     if (this.layers) this.notice = '' // it was about what was tried before
-    if (this.selection?.kind === 'arrow' && this.selection.index >= drawing.arrows.length) this.selection = null
+    this.#keepSelection()
     this.active = clamp(this.active, 0, Math.max(0, drawing.objects.length - 1))
     this.host.onChange()
   }
 
-  /** Deletes the selected arrow, else the active object. */
+  /** Only of what there is. */
+  #keepSelection() {
+    if (this.selection?.kind === 'arrow' && this.selection.index >= this.drawing.arrows.length) this.selection = null
+  }
+
+  /** Deletes the selected arrow, else the active object; what is still being drawn comes first. */
   remove() {
+    if (this.gesture) return this.#dropGesture()
     const { arrows, objects } = this.drawing
     if (this.selection?.kind === 'arrow') {
       this.drawing = { ...this.drawing, arrows: arrows.toSpliced(this.selection.index, 1) }
@@ -244,6 +250,7 @@ export class Editor {
 
   /** @param {Place} by pixels of the picture */
   nudge(by) {
+    if (this.gesture) return // it holds what would be moved
     const [width, height] = this.size
     const chosen = this.selection
     if (chosen?.kind === 'arrow') {
@@ -347,7 +354,10 @@ export class Editor {
     stage.addEventListener('pointerdown', (event) => this.#press(event))
     stage.addEventListener('pointermove', (event) => this.#track(event))
     stage.addEventListener('pointerup', (event) => this.#release(event, true))
-    stage.addEventListener('pointercancel', (event) => this.#release(event, false))
+    // A capture that is lost (to a dialog, say) is followed by no pointerup; after a pointerup there is nothing left to let go.
+    for (const kind of /** @type {const} */ (['pointercancel', 'lostpointercapture'])) {
+      stage.addEventListener(kind, (event) => this.#release(event, false))
+    }
     stage.addEventListener('pointerleave', () => this.#leave())
     root.addEventListener('wheel', (event) => this.#wheel(event), { passive: false })
     root.addEventListener('keydown', (event) => this.#key(event))
@@ -397,6 +407,11 @@ export class Editor {
       // The pointer is gone already, or was made up by a script.
     }
     const at = this.#onStage(event)
+    // The first finger of all: of those before, none is left, though their end went elsewhere if the stage was hidden meanwhile.
+    if (event.isPrimary && this.fingers.size) {
+      this.fingers.clear()
+      this.#dropGesture()
+    }
     this.fingers.set(event.pointerId, at)
     if (this.fingers.size > 1) return this.#dropGesture() // a second finger: pinch instead
     this.panning = event.button === 1 || this.spaceIsDown
@@ -455,6 +470,7 @@ export class Editor {
     this.painting = null
     this.lasso = []
     this.drawing = this.committed
+    this.#keepSelection()
     this.invalidate()
   }
 

@@ -85,7 +85,7 @@ function beginArrow(editor, place, keys) {
       const end = /** @type {Place} */ ([clamp(to[0] / width, 0, 1), clamp(to[1] / height, 0, 1)])
       const length = distance(place, to) * editor.viewMatrix()[0]
       editor.show(length < SHORTEST_ARROW ? before : { ...before, arrows: [...before.arrows, [...start, ...end]] })
-      if (length >= SHORTEST_ARROW) editor.select({ kind: 'arrow', index: before.arrows.length, part: 'target' })
+      editor.select(length < SHORTEST_ARROW ? null : { kind: 'arrow', index: before.arrows.length, part: 'target' })
     },
     end: () => editor.commit()
   }
