@@ -67,7 +67,7 @@ class DragonCanvas(io.ComfyNode):
             drawn = DrawnOn(read_drawing(drawing, size), size)
             lent = None if mask is None else as_cells(mask)
             drawn = drawn if lent is None else replace(drawn, drawing=drawn.drawing.with_lent_mask(lent))
-        warnings = drawn.drawing.warnings(size)
+        warnings = (*drawn.drawing.warnings(size), *_mask_warnings(mask, size))
         for warning in warnings:
             log.warning("DragonCanvas: %s", warning)
         picture = to_pil(image[0])
@@ -85,3 +85,13 @@ class DragonCanvas(io.ComfyNode):
                 "dragon_mask": [] if lent is None else [{"size": [lent.shape[1], lent.shape[0]], "runs": encode_runs(lent)}],
             },
         )
+
+
+def _mask_warnings(mask: torch.Tensor | None, size: tuple[int, int]) -> tuple[str, ...]:
+    """A mask of another shape than the picture's, which is stretched; an empty one is what a loader has without alpha, of any shape."""
+    if mask is None or not mask.any():
+        return ()
+    height, width = mask.shape[-2:]
+    if abs(width * size[0] / (height * size[1]) - 1) < 0.01:
+        return ()
+    return (f"the mask has {width}×{height} pixels, the picture {size[1]}×{size[0]}: it was stretched, so check where it lies",)

@@ -131,6 +131,17 @@ def test_another_nodes_mask_of_another_size_is_scaled(run: Any, image: torch.Ten
     assert mask[0, 9:23, 9:23].all() and mask.sum() == pytest.approx(16 * 16, rel=0.1)
 
 
+def test_a_mask_of_another_shape_is_pointed_out(pack: Any, image: torch.Tensor) -> None:
+    def warnings(*size: int, value: float = 1.0) -> Any:
+        lent = torch.zeros(1, *size)
+        lent[:, :2, :2] = value
+        return pack.node_classes["DragonCanvas"].execute(image, "", lent).ui["dragon_warnings"]
+
+    assert warnings(480, 640) == warnings(481, 640) == warnings(64, 64, value=0.0) == []
+    (warning,) = warnings(64, 64)
+    assert "64×64" in warning and "64×48" in warning and "stretched" in warning
+
+
 @pytest.mark.parametrize("text", ["{", "[" * 99_999, '{"version": 9}', json.dumps([[0, 0]] * 100_001)])
 def test_a_corrupt_drawing_is_refused_by_name(run: Any, refused: Any, image: torch.Tensor, text: str) -> None:
     with refused("DragonCanvas"):
