@@ -21,6 +21,16 @@ def in_pixels(canvas: Any) -> list[Any]:
     return [np.array(arrow) * [*SCENE, *SCENE] for arrow in canvas.drawing()["arrows"]]
 
 
+def touch(canvas: Any, kind: str, finger: int, place: tuple[float, float], first: bool = True) -> None:
+    """A pointer event of a finger, made up: the browser's own ones have no way to get lost."""
+    canvas.frontend.js(
+        """([kind, id, isPrimary, [x, y]]) => document.elementFromPoint(x, y).dispatchEvent(new PointerEvent(kind, {
+            pointerId: id, pointerType: 'touch', clientX: x, clientY: y, button: 0, buttons: 1, isPrimary,
+            bubbles: true, cancelable: true, composed: true }))""",
+        [kind, finger, first, place],
+    )
+
+
 def test_the_editor_is_there_and_nothing_complains(frontend: Any) -> None:
     canvas = frontend.canvas()
     for button in ("Arrow", "Brush", "Eraser", "Lasso", "Move", "Undo", "Redo", "Delete", "Show"):
@@ -152,6 +162,29 @@ def test_an_object_is_dragged_scaled_and_turned(frontend: Any) -> None:
     assert np.abs((np.array(moved) - thing["move"]) * SCENE - [-1, -1]).max() < 1e-3
     canvas.press("r")
     assert canvas.drawing()["objects"][0]["move"] == [0, 0] and canvas.drawing()["objects"][0]["scale"] == [1, 1]
+
+
+@pytest.mark.parametrize("kind", ["mouse", "finger"])
+def test_a_small_object_is_dragged_by_its_middle_and_scaled_from_outside(frontend: Any, kind: str) -> None:
+    """It is sixteen pixels of the picture wide, far less than a finger is."""
+    canvas = frontend.canvas()
+    canvas.tool("Lasso")
+    canvas.draw((200, 100), (216, 100), (216, 116), (200, 116), (200, 100))
+    canvas.tool("Move")
+
+    def drag(start: tuple[float, float], end: tuple[float, float]) -> Any:
+        if kind == "mouse":
+            canvas.draw(start, end)
+        else:
+            for event, pixel in (("pointerdown", start), ("pointermove", end), ("pointerup", end)):
+                touch(canvas, event, 21, canvas.at(*pixel))
+        return canvas.drawing()["objects"][0]
+
+    thing = drag((208, 108), (258, 138))
+    assert np.abs(np.array(thing["move"]) * SCENE - [50, 30]).max() < 1.01
+    assert thing["scale"] == [1, 1]
+    thing = drag((267.5, 147.5), (277.5, 157.5))  # just outside of a corner
+    assert thing["scale"][0] > 1.5 and thing["scale"][0] == thing["scale"][1]
 
 
 def test_what_moves_is_seen_where_it_goes_and_its_place_is_filled(frontend: Any) -> None:
@@ -412,16 +445,6 @@ def test_a_mask_from_another_node_shows_after_a_run_and_can_be_moved(frontend: A
     (thing,) = canvas.drawing()["objects"]
     assert thing["mask"] is None
     assert round(thing["move"][0] * SCENE[0]) in (39, 40, 41)
-
-
-def touch(canvas: Any, kind: str, finger: int, place: tuple[float, float], first: bool = True) -> None:
-    """A pointer event of a finger, made up: the browser's own ones have no way to get lost."""
-    canvas.frontend.js(
-        """([kind, id, isPrimary, [x, y]]) => document.elementFromPoint(x, y).dispatchEvent(new PointerEvent(kind, {
-            pointerId: id, pointerType: 'touch', clientX: x, clientY: y, button: 0, buttons: 1, isPrimary,
-            bubbles: true, cancelable: true, composed: true }))""",
-        [kind, finger, first, place],
-    )
 
 
 def test_a_finger_draws_and_two_fingers_zoom(frontend: Any) -> None:

@@ -186,12 +186,16 @@ function holdAt(editor, place, { coarse }) {
   const box = thing && boxOnScreen(thing, editor.size, editor.viewMatrix())
   if (!box) return null
   const at = apply(editor.viewMatrix(), place)
-  const near = coarse ? NEAR_FINGER : NEAR
-  if (distance(at, box.turn) <= near) return { kind: 'turn' }
+  const reach = coarse ? NEAR_FINGER : NEAR
+  if (distance(at, box.turn) <= reach) return { kind: 'turn' }
+  const inside = isInside(at, box.corners)
+  // However small it is on the screen, the middle half of an object is where it is dragged.
+  const shorter = Math.min(distance(box.corners[0], box.corners[1]), distance(box.corners[1], box.corners[2]))
+  const near = inside ? Math.min(reach, shorter / 4) : reach
   if (box.corners.some((corner) => distance(at, corner) <= near)) return { kind: 'scale', across: true, down: true }
   const side = box.sides.findIndex((middle) => distance(at, middle) <= near)
   if (side >= 0) return { kind: 'scale', across: side % 2 === 1, down: side % 2 === 0 }
-  return isInside(at, box.corners) ? { kind: 'inside' } : null
+  return inside ? { kind: 'inside' } : null
 }
 
 /** @param {Place} at @param {Place[]} corners of a convex shape */
