@@ -359,6 +359,11 @@ export class Editor {
       stage.addEventListener(kind, (event) => this.#release(event, false))
     }
     stage.addEventListener('pointerleave', () => this.#leave())
+    // A long press, a pen that is held, the right button: none of them asks for the node's menu while one draws.
+    stage.addEventListener('contextmenu', (event) => {
+      event.preventDefault()
+      event.stopPropagation()
+    })
     root.addEventListener('wheel', (event) => this.#wheel(event), { passive: false })
     root.addEventListener('keydown', (event) => this.#key(event))
     focus.addEventListener('keyup', (event) => {
