@@ -468,6 +468,37 @@ def test_a_finger_draws_and_two_fingers_zoom(frontend: Any) -> None:
     assert canvas.queued() == text, "the first finger of a pinch has drawn"
 
 
+def test_no_menu_opens_over_the_picture_and_the_nodes_own_one_elsewhere(frontend: Any) -> None:
+    """A long press and a pen that is held ask for one as well."""
+    canvas = frontend.canvas()
+    canvas.do("(window.menus = 0, editor.root.addEventListener('contextmenu', () => window.menus++))")
+    frontend.page.mouse.click(*canvas.at(300, 200), button="right")
+    frontend.page.wait_for_timeout(200)
+    assert frontend.js("() => window.menus") == 0
+    box = frontend.js(f"() => {canvas.editor}.panel.help.getBoundingClientRect().toJSON()")
+    frontend.page.mouse.click(box["left"] + 20, box["top"] + 5, button="right")
+    frontend.page.wait_for_timeout(200)
+    assert frontend.js("() => window.menus") == 1
+    frontend.page.keyboard.press("Escape")
+    assert frontend.complaints == []
+
+
+def test_space_on_a_button_presses_it_and_does_not_pan(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.do("editor.panel.toolButtons[1].focus()")
+    canvas.press("Space")
+    assert canvas.do("[editor.tool, editor.spaceIsDown]") == ["brush", False]
+    canvas.do("editor.focus.focus()")
+    canvas.do("editor.zoom(3)")
+    before = canvas.do("editor.view")
+    frontend.page.keyboard.down("Space")
+    canvas.draw((300, 200), (330, 200))
+    frontend.page.keyboard.up("Space")
+    assert canvas.do("editor.view") != before and canvas.queued() == ""
+    canvas.draw((300, 200), (330, 200))
+    assert len(canvas.drawing()["objects"]) == 1
+
+
 @pytest.mark.parametrize("dropped", ["by Esc", "by a second finger", "by going back"])
 def test_an_arrow_that_was_dropped_is_not_selected(frontend: Any, dropped: str) -> None:
     canvas = frontend.canvas()

@@ -528,7 +528,9 @@ export class Editor {
       r: () => this.putBack()
     }
     for (const { tool, key: letter } of TOOLS) keys[letter] = () => this.setTool(tool)
-    if (event.target instanceof HTMLInputElement || !(key in keys)) return false
+    // The slider has keys of its own, and Space presses the button that Tab has led to.
+    const others = event.target instanceof HTMLInputElement || (key === ' ' && event.target instanceof HTMLButtonElement)
+    if (others || !(key in keys)) return false
     keys[key]()
     return true
   }
