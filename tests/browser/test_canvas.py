@@ -121,6 +121,31 @@ def test_undo_and_delete_are_the_editors_own(frontend: Any) -> None:
     assert frontend.js(f"() => window.same === {canvas.node} && app.graph.nodes.length === 2")
 
 
+def test_a_key_that_is_held_is_one_step_of_both_histories(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 100))
+    canvas.draw((100, 300), (200, 300))
+    text = canvas.queued()
+    canvas.settle()
+    canvas.do("(window.told = 0, window.tell = editor.host.onChange, editor.host.onChange = () => { window.told++; window.tell() })")
+    steps = canvas.do("editor.past.length")
+    for _ in range(40):
+        frontend.page.keyboard.down("ArrowRight")
+    frontend.page.keyboard.up("ArrowRight")
+    assert in_pixels(canvas)[1] - [100, 300, 200, 300] == pytest.approx([0, 0, 40, 0], abs=1.5), "the value waits for the pause"
+    assert canvas.do("editor.past.length") == steps + 1
+    assert frontend.js("() => window.told") == 0
+    frontend.page.wait_for_timeout(900)
+    assert frontend.js("() => window.told") == 1
+    canvas.press("ArrowDown")
+    assert canvas.do("editor.past.length") == steps + 2, "after a pause it is another step"
+    canvas.draw((200, 100), (210, 110))
+    assert canvas.do("editor.past.length") == steps + 3
+    assert frontend.js("() => window.told") == 3, "the graph must hear of each state but for those of a series"
+    canvas.press("Control+z", "Control+z", "Control+z")
+    assert canvas.queued() == text
+
+
 def test_lasso_and_brush_make_a_mask_of_the_size_that_was_drawn(frontend: Any) -> None:
     canvas = frontend.canvas()
     canvas.tool("Lasso")

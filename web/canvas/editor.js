@@ -22,6 +22,8 @@ import { say } from './words.js'
 const UNDO_STEPS = 200
 const MOST_PIXELS = 2400
 const ZOOM_STEP = 1.25
+/** Milliseconds within which a step of the same kind goes on with the one before. */
+const PAUSE = 700
 
 export class Editor {
   /** @param {{ onChange: () => void, onWheel?: (event: WheelEvent) => void }} host */
@@ -61,6 +63,10 @@ export class Editor {
     this.gesture = null
     /** @type {Drawing} */
     this.committed = NOTHING
+    /** What small steps are under way, that are one in the history. */
+    this.series = ''
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.pause = undefined
     this.panning = false
     this.spaceIsDown = false
     this.frame = 0
@@ -101,6 +107,7 @@ export class Editor {
   set text(value) {
     if (this.unread === undefined && typeof value === 'string' && value === serialise(this.committed)) return
     this.#dropGesture()
+    this.#forgetSeries()
     this.past = []
     this.future = []
     this.selection = null
@@ -165,16 +172,19 @@ export class Editor {
     this.invalidate()
   }
 
-  /** Makes what is shown part of the history. */
-  commit() {
+  /** Makes what is shown part of the history. @param {string} [series] steps of one series, if they follow closely, are one */
+  commit(series = '') {
     const drawing = { ...this.drawing, size: /** @type {Place} */ ([...this.size]) }
     const before = { ...this.committed, size: drawing.size }
     const changed = drawing.objects.length !== before.objects.length || serialise(drawing) !== serialise(before)
     if (changed) {
-      this.past.push(this.committed)
-      if (this.past.length > UNDO_STEPS) this.past.shift()
+      if (!series || series !== this.series) {
+        this.#endSeries()
+        this.past.push(this.committed)
+        if (this.past.length > UNDO_STEPS) this.past.shift()
+      }
       this.future = []
-      this.#settle(drawing)
+      this.#settle(drawing, series)
     }
     this.refresh()
   }
@@ -198,20 +208,36 @@ export class Editor {
     const drawing = from.pop()
     if (!drawing) return
     this.#dropGesture()
+    this.#endSeries()
     to.push(this.committed)
     this.#settle(drawing)
     this.refresh()
   }
 
-  /** @param {Drawing} drawing */
-  #settle(drawing) {
+  /** @param {Drawing} drawing @param {string} [series] that goes on: the graph hears of it when that is over */
+  #settle(drawing, series = '') {
     this.drawing = this.committed = drawing
     this.unread = undefined
     this.warnings = []
     if (this.layers) this.notice = '' // it was about what was tried before
     this.#keepSelection()
     this.active = clamp(this.active, 0, Math.max(0, drawing.objects.length - 1))
+    if (!series) return this.host.onChange()
+    clearTimeout(this.pause)
+    this.series = series
+    this.pause = setTimeout(() => this.#endSeries(), PAUSE)
+  }
+
+  /** A key that is held repeats thirty times a second, and at each change it hears of the graph compares all of itself and remembers it. */
+  #endSeries() {
+    if (!this.series) return
+    this.#forgetSeries()
     this.host.onChange()
+  }
+
+  #forgetSeries() {
+    clearTimeout(this.pause)
+    this.series = ''
   }
 
   /** Only of what there is. */
@@ -256,12 +282,13 @@ export class Editor {
     if (chosen?.kind === 'arrow') {
       const arrow = shiftedArrow(this.drawing.arrows[chosen.index], chosen.part, [by[0] / width, by[1] / height])
       this.drawing = { ...this.drawing, arrows: this.drawing.arrows.with(chosen.index, arrow) }
+      this.commit(`arrow ${chosen.index} ${chosen.part}`)
     } else {
       const thing = this.drawing.objects[this.active]
       if (!thing?.mask) return
       this.drawing = { ...this.drawing, objects: this.drawing.objects.with(this.active, shiftedThing(thing, by, [width, height])) }
+      this.commit(`object ${this.active}`)
     }
-    this.commit()
   }
 
   /** Puts the active object back where it was. */
@@ -608,6 +635,7 @@ export class Editor {
 
   destroy() {
     this.observer.disconnect()
+    this.#forgetSeries()
     cancelAnimationFrame(this.frame)
     this.frame = 0
   }
