@@ -30,7 +30,7 @@ export function linkedPicture(node, input) {
 export function stored(value, type) {
   const annotated = /^(.*) \[(input|output|temp)\]$/.exec(value)
   const [path, kind] = annotated ? [annotated[1], annotated[2]] : [value, type]
-  const cut = path.lastIndexOf('/')
+  const cut = Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) // a server on Windows lists folders with the latter
   return path ? { filename: path.slice(cut + 1), subfolder: cut < 0 ? '' : path.slice(0, cut), type: kind } : null
 }
 
