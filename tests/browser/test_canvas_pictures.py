@@ -52,6 +52,33 @@ def shows(canvas: Any, colour: tuple[int, int, int], count: int = 1) -> bool:
     return int((np.abs(canvas.pixels() - np.array(colour)).max(-1) < 40).sum()) >= count
 
 
+def test_what_is_under_transparent_places_is_shown_as_the_model_sees_it(frontend: Any, input_folder: Path) -> None:
+    """ComfyUI's mask editor saves a picture that is transparent right where the object is."""
+    pixels = np.asarray(Image.open(input_folder / "marks.png"))
+    hole = np.full((*pixels.shape[:2], 1), 255, np.uint8)
+    hole[60:160, 80:170] = 0
+    Image.fromarray(np.concatenate([pixels, hole], -1)).save(input_folder / "hole.png")
+    canvas = frontend.canvas("hole.png")
+    assert np.abs(np.array(canvas.find(MAGENTA)) - canvas.at(120.5, 90.5)).max() < 1.5
+    canvas.tool("Lasso")
+    canvas.draw((100, 70), (140, 70), (140, 150), (100, 150), (100, 70))  # the mark is off its middle, where an arrow will be
+    canvas.tool("Move")
+    canvas.draw((125, 125), (225, 125))
+    canvas.press("Escape")
+    assert np.abs(np.array(canvas.find(MAGENTA)) - canvas.at(220.5, 90.5)).max() < 3, "the cut-out is empty"
+
+
+def test_a_picture_with_one_transparent_pixel(frontend: Any, input_folder: Path) -> None:
+    pixels = np.full((1000, 1500, 4), 255, np.uint8)
+    pixels[..., :3] = GREY
+    pixels[700, 900] = (255, 0, 255, 0)
+    Image.fromarray(pixels).save(input_folder / "pinhole.png")
+    script = f"async (url) => {{ const m = await import('{MODULES}/picture.js'); const image = await m.loaded(url); "
+    script += "const canvas = new OffscreenCanvas(1500, 1000); const context = canvas.getContext('2d'); context.drawImage(image, 0, 0); "
+    script += "return [...context.getImageData(900, 700, 1, 1).data] }"
+    assert frontend.js(script, "/api/view?filename=pinhole.png&type=input") == [255, 0, 255, 255]
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -5,6 +5,8 @@
 const LOADERS = new Set(['LoadImage', 'LoadImageOutput'])
 const KINDS = new Set(['input', 'output', 'temp'])
 const MOST_REROUTES = 50
+/** Pixels of the longer side of the copy by which transparency is found. */
+const JUDGED = 512
 
 /**
  * The file of the loader that an input is linked to, through reroutes; null where another node makes the picture.
@@ -44,10 +46,29 @@ export function ranPicture(item) {
 /** @param {StoredPicture} file */
 export const viewPath = (file) => `/view?${new URLSearchParams({ ...file })}`
 
-/** @param {string} url @returns {Promise<HTMLImageElement>} */
+/** As the model sees it: what lies under transparent places, too. @param {string} url @returns {Promise<HTMLImageElement>} */
 export async function loaded(url) {
+  const image = await fetched(url)
+  return isOpaque(image) ? image : fetched(`${url}&channel=rgb`)
+}
+
+/** @param {string} url */
+async function fetched(url) {
   const image = new Image()
   image.src = url
   await image.decode()
   return image
+}
+
+/** Judged by a small copy: scaled down well, it has a share of every pixel. @param {HTMLImageElement} image */
+function isOpaque(image) {
+  const share = Math.min(1, JUDGED / Math.max(image.naturalWidth, image.naturalHeight))
+  const canvas = document.createElement('canvas')
+  canvas.width = Math.max(1, Math.floor(image.naturalWidth * share))
+  canvas.height = Math.max(1, Math.floor(image.naturalHeight * share))
+  const context = canvas.getContext('2d', { willReadFrequently: true })
+  if (!context) return true
+  context.imageSmoothingQuality = 'high'
+  context.drawImage(image, 0, 0, canvas.width, canvas.height)
+  return context.getImageData(0, 0, canvas.width, canvas.height).data.every((value, i) => i % 4 < 3 || value === 255)
 }
