@@ -79,6 +79,49 @@ def test_a_picture_with_one_transparent_pixel(frontend: Any, input_folder: Path)
     assert frontend.js(script, "/api/view?filename=pinhole.png&type=input") == [255, 0, 255, 255]
 
 
+def test_numbers_of_arrows_stay_on_the_stage(frontend: Any) -> None:
+    """A wide picture reaches to the stage's sides but for a few pixels."""
+    canvas = frontend.canvas()
+    dark = []
+    for start, end in ((0.5, 0.8), (0.002, 0.3), (0.998, 0.7)):
+        canvas.do(f"editor.edit((now) => ({{ ...now, arrows: [[{start}, 0.5, {end}, 0.5]] }}))")
+        canvas.settle()
+        x, y = canvas.at(start * 640, 200)
+        left, top, *_ = canvas.stage()
+        pixels = canvas.pixels()
+        column, row = round(x - left), round(y - top)
+        near = pixels[row - 32 : row + 32, max(0, column - 32) : column + 32]
+        dark.append(int((near.max(-1) < 60).sum()))
+    assert min(dark[1:]) > 0.75 * dark[0], dark
+
+
+def test_canvases_of_past_masks_are_let_go(frontend: Any) -> None:
+    """A mask takes about a megabyte as a tint and a cut-out, and there are two hundred steps of undo."""
+    canvas = frontend.canvas()
+    kept, same, other = canvas.do(
+        f"""import('{MODULES}/mask.js').then(async ({{ blank, stroke }}) => {{
+            const {{ alphaTint }} = await import('{MODULES}/layers.js')
+            const masks = Array.from({{ length: 40 }}, (_, i) => {{
+                const mask = blank(512, 320)
+                stroke(mask, [100 + i, 100], [200, 100], 20, 1)
+                return mask
+            }})
+            const first = alphaTint(masks[0], '#ff40a0', false)
+            const same = alphaTint(masks[0], '#ff40a0', false) === first
+            for (const mask of masks) {{
+                editor.edit((now) => ({{ ...now, objects: [{{ mask, move: [0.1, 0], scale: [1, 1], rotation: 0 }}] }}))
+                editor.setTool('move')
+                editor.draw()
+                editor.setTool('brush')
+                editor.draw()
+            }}
+            return [editor.layers.cutouts.size, same, alphaTint(masks[0], '#ff40a0', false) !== first]
+        }})"""
+    )
+    assert same and other
+    assert kept <= 16
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

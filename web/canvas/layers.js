@@ -1,5 +1,5 @@
 /**
- * What a frame is put together from, made once per mask and kept while the mask lives: the object cut out of the picture, its
+ * What a frame is put together from, made once per mask and kept while it is in use: the object cut out of the picture, its
  * outline, and the picture with the places filled that moved objects leave. Moving an object then costs two drawImage calls.
  */
 
@@ -18,6 +18,8 @@ const WORKING = 1024
 const FILLING = 160
 /** Cells by which a hole is larger than its mask, so that no rim of the object stays. */
 const MARGIN = 2
+/** As many masks as a drawing may have objects: a frame never makes the same canvas twice. */
+const MOST_KEPT = 16
 /** Cells by which a drawn outline may be off. */
 const ROUGHNESS = 0.6
 
@@ -31,6 +33,20 @@ function makeCanvas(width, height) {
   return [canvas, context]
 }
 
+/**
+ * Canvases are kept for the masks that were shown last: all those of the undo history would take hundreds of megabytes.
+ * @template Made @param {Map<Mask, Made>} made @param {Mask} mask @param {Made} one @returns {Made} that one
+ */
+function keep(made, mask, one) {
+  made.delete(mask)
+  made.set(mask, one)
+  for (const oldest of made.keys()) {
+    if (made.size <= MOST_KEPT) break
+    made.delete(oldest)
+  }
+  return one
+}
+
 export class Layers {
   /** @param {CanvasImageSource} picture @param {[number, number]} size its width and height */
   constructor(picture, size) {
@@ -42,8 +58,8 @@ export class Layers {
     context.drawImage(picture, 0, 0, canvas.width, canvas.height)
     this.picture = picture
     this.working = canvas
-    /** @type {WeakMap<Mask, Cutout | null>} */
-    this.cutouts = new WeakMap()
+    /** @type {Map<Mask, Cutout | null>} */
+    this.cutouts = new Map()
     /** @type {{ masks: Mask[], canvas: HTMLCanvasElement } | null} */
     this.filled = null
     /** @type {WeakMap<Mask, import('./warp.js').Depth>} */
@@ -55,11 +71,8 @@ export class Layers {
   /** The object alone, on nothing. @param {Mask} mask @returns {Cutout | null} */
   cutout(mask) {
     const known = this.cutouts.get(mask)
-    if (known !== undefined) return known
     const found = extentOf(mask)
-    const made = found && this.#cut(mask, found)
-    this.cutouts.set(mask, made)
-    return made
+    return keep(this.cutouts, mask, known ?? (found && this.#cut(mask, found)))
   }
 
   /** The picture with the places of these masks filled from around them. @param {Mask[]} masks @returns {HTMLCanvasElement} */
@@ -275,8 +288,8 @@ function simplified(line, tolerance) {
   return line.filter((_, i) => keep[i])
 }
 
-/** @type {WeakMap<Mask, { colour: string, canvas: HTMLCanvasElement }>} */
-const tints = new WeakMap()
+/** @type {Map<Mask, { colour: string, canvas: HTMLCanvasElement }>} */
+const tints = new Map()
 
 /**
  * The mask as a flat colour; kept unless it is being painted.
@@ -284,12 +297,12 @@ const tints = new WeakMap()
  */
 export function alphaTint(mask, colour, changes) {
   const known = changes ? undefined : tints.get(mask)
-  if (known?.colour === colour) return known.canvas
+  if (known?.colour === colour) return keep(tints, mask, known).canvas
   const canvas = alphaOf(mask)
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'))
   context.globalCompositeOperation = 'source-in'
   context.fillStyle = colour
   context.fillRect(0, 0, canvas.width, canvas.height)
-  if (!changes) tints.set(mask, { colour, canvas })
+  if (!changes) keep(tints, mask, { colour, canvas })
   return canvas
 }
