@@ -1,17 +1,28 @@
 /** The part of ComfyUI's frontend that is used here, for the type checker. */
 
+export interface LGraph {
+  id?: string
+  subgraphs?: Map<string, LGraph>
+  setDirtyCanvas?: (foreground: boolean, background: boolean) => void
+}
+
+/** What a run says of a node. */
+export type NodeOutput = Record<string, unknown[] | undefined>
+
 export interface LGraphNode {
   id: number | string
   type: string
   comfyClass?: string
   size: [number, number]
-  graph?: { setDirtyCanvas?: (foreground: boolean, background: boolean) => void } | null
+  graph?: LGraph | null
   inputs?: { name: string; link?: number | null }[]
   widgets?: { name: string; value: unknown }[]
   setSize(size: [number, number]): void
   getInputNode(slot: number): LGraphNode | null
+  getInputLink(slot: number): { origin_id: number | string; origin_slot: number } | null
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): DOMWidget
-  onExecuted?: (output: Record<string, unknown[]> | undefined) => void
+  onAdded?: (...graph: unknown[]) => void
+  onExecuted?: (output: NodeOutput | undefined) => void
   onRemoved?: () => void
   onConnectionsChange?: (...change: unknown[]) => void
 }
@@ -31,6 +42,9 @@ export interface Extension {
 
 export interface App {
   registerExtension(extension: Extension): void
+  rootGraph?: LGraph
+  graph?: LGraph
+  nodeOutputs?: Record<string, NodeOutput>
   canvas?: { canvas?: HTMLCanvasElement }
   extensionManager?: {
     setting?: { get?: (id: string) => unknown }

@@ -23,7 +23,7 @@ app.registerExtension({
     return {
       DRAGON_CANVAS(node, name) {
         speak(app.extensionManager?.setting?.get?.('Comfy.Locale'))
-        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel })
+        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel, output: lastOutput, holds })
       }
     }
   },
@@ -47,3 +47,15 @@ function passWheel(event) {
   event.preventDefault()
   graph.dispatchEvent(new WheelEvent('wheel', event))
 }
+
+/** What the last run said of a node: the frontend keeps it while nodes come and go. @param {import('./comfyui').LGraphNode} node */
+function lastOutput({ graph, id }) {
+  return app.nodeOutputs?.[!graph || graph === rootGraph() ? String(id) : `${graph.id}:${id}`]
+}
+
+/** Whether a node is in the graph, or in one of its subgraphs, still. @param {import('./comfyui').LGraphNode} node */
+function holds({ graph }) {
+  return Boolean(graph) && (graph === rootGraph() || rootGraph()?.subgraphs?.get(graph?.id ?? '') === graph)
+}
+
+const rootGraph = () => app.rootGraph ?? app.graph

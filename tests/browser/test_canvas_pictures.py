@@ -79,6 +79,49 @@ def test_a_picture_with_one_transparent_pixel(frontend: Any, input_folder: Path)
     assert frontend.js(script, "/api/view?filename=pinhole.png&type=input") == [255, 0, 255, 255]
 
 
+def test_a_picture_that_was_made_is_still_there_after_the_graphs_undo(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    frontend.js(f"() => {{ {HELPERS} made('ImageInvert') }}")
+    run(canvas)
+    canvas.wait_for_picture()
+    frontend.js("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState?.()")
+    canvas.draw((100, 100), (200, 130))
+    frontend.js("async () => { await app.extensionManager.workflow.activeWorkflow.changeTracker.undo() }")
+    frontend.page.wait_for_timeout(900)
+    canvas.wait_for_picture()
+    canvas.settle()
+    assert canvas.queued() == "" and shows(canvas, INVERTED)
+    assert frontend.complaints == []
+
+
+def test_another_nodes_picture_does_not_stay_when_the_link_is_changed(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    first = frontend.js(f"() => {{ {HELPERS} return made('ImageInvert').id }}")
+    run(canvas)
+    canvas.wait_for_picture()
+    frontend.js(f"() => {{ {HELPERS} made('ImageInvert') }}")
+    frontend.page.wait_for_function(f"() => !{canvas.editor}.layers")
+    assert "Run once" in canvas.help
+    frontend.js(f"() => app.graph.getNodeById({json.dumps(first)}).connect(0, {canvas.node}, 0)")
+    canvas.wait_for_picture()
+
+
+def test_a_file_that_comes_late_or_changes_is_shown(frontend: Any, input_folder: Path) -> None:
+    late = input_folder / "late.png"
+    late.unlink(missing_ok=True)
+    canvas = frontend.canvas()
+    frontend.js("() => { app.graph.nodes.find(({ type }) => type === 'LoadImage').widgets[0].value = 'late.png' }")
+    frontend.page.wait_for_function(f"() => {canvas.editor}.panel.help.textContent.includes('cannot be loaded')")
+    Image.new("RGB", (300, 200), MAGENTA).save(late)
+    canvas.frontend.page.wait_for_function(f"() => {canvas.editor}.layers", timeout=15_000)
+    canvas.settle()
+    assert shows(canvas, MAGENTA, 1000) and "cannot be loaded" not in canvas.help
+    Image.new("RGB", (300, 200), INVERTED).save(late)
+    run(canvas)
+    frontend.page.wait_for_timeout(800)
+    assert shows(canvas, INVERTED, 1000)
+
+
 def test_numbers_of_arrows_stay_on_the_stage(frontend: Any) -> None:
     """A wide picture reaches to the stage's sides but for a few pixels."""
     canvas = frontend.canvas()
@@ -120,6 +163,37 @@ def test_canvases_of_past_masks_are_let_go(frontend: Any) -> None:
     )
     assert same and other
     assert kept <= 16
+
+
+def test_nothing_looks_after_a_node_that_is_not_in_the_graph(frontend: Any) -> None:
+    """Ctrl+C makes nodes that are never added, and those of a subgraph are not told when the graph is cleared."""
+    frontend.js(
+        """() => {
+            window.timers = new Set()
+            const { setInterval: start, clearInterval: stop } = window
+            window.setInterval = (act, ms) => { const id = start(act, ms); if (ms === 400) window.timers.add(id); return id }
+            window.clearInterval = (id) => { window.timers.delete(id); stop(id) }
+        }"""
+    )
+    canvas = frontend.canvas()
+    count = "() => window.timers.size"
+    assert frontend.js(count) == 1
+    frontend.js(f"() => {{ for (let i = 0; i < 3; i++) {canvas.node}.clone() }}")
+    frontend.page.wait_for_timeout(900)
+    assert frontend.js(count) == 1
+    inside = frontend.js(
+        f"""() => {{
+            const {{ subgraph }} = app.graph.convertToSubgraph(new Set([{canvas.node}]))
+            window.inner = subgraph.nodes.find(({{ type }}) => type === 'DragonCanvas')
+            return Boolean(window.inner)
+        }}"""
+    )
+    assert inside
+    frontend.page.wait_for_timeout(900)
+    assert frontend.js(count) == 1, "a canvas in a subgraph is looked after"
+    frontend.js("() => app.graph.clear()")
+    frontend.page.wait_for_timeout(900)
+    assert frontend.js(count) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-/** The editor as a widget of a node: value, picture, size, and the graph's undo. */
+/** The editor as a widget of a node: its value, pictures, size, and the graph's undo. */
 
 import { Editor } from './editor.js'
 import { decodeRuns } from './mask.js'
@@ -6,16 +6,24 @@ import { linkedPicture, loaded, ranPicture, viewPath } from './picture.js'
 import { say } from './words.js'
 
 /** @typedef {import('../comfyui').LGraphNode} LGraphNode */
+/** @typedef {import('../comfyui').NodeOutput} NodeOutput */
 /** @typedef {import('./picture.js').StoredPicture} StoredPicture */
+/**
+ * @typedef {object} Host what ComfyUI's frontend does for a widget
+ * @property {(path: string) => string} url
+ * @property {() => void} changed
+ * @property {(event: WheelEvent) => void} wheel
+ * @property {(node: LGraphNode) => NodeOutput | undefined} output what the last run said of a node
+ * @property {(node: LGraphNode) => boolean} holds whether a node is in the graph still
+ */
 
 const [MIN_WIDTH, MIN_HEIGHT] = [440, 420]
 /** Milliseconds between looks at what is upstream: a loader says nothing when another file is chosen in it. */
 const LOOK_EVERY = 400
+/** Milliseconds until a picture that could not be loaded is asked for again. */
+const RETRY_AFTER = 5000
 
-/**
- * @param {LGraphNode} node @param {string} name
- * @param {{ url: (path: string) => string, changed: () => void, wheel: (event: WheelEvent) => void }} host
- */
+/** @param {LGraphNode} node @param {string} name @param {Host} host */
 export function addCanvasWidget(node, name, host) {
   const editor = new Editor({
     onChange() {
@@ -34,66 +42,127 @@ export function addCanvasWidget(node, name, host) {
     hideOnZoom: false
   })
   widget.editor = editor // for click-to-mask nodes and tests
-  followPicture(node, editor, host.url)
+  accompany(node, editor, host)
   return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT }
 }
 
-/** @param {LGraphNode} node @param {Editor} editor @param {(path: string) => string} url */
-function followPicture(node, editor, url) {
-  /** @type {StoredPicture | null} */
-  let ran = null
-  let shown = ''
+/** Shows what is linked and what runs say, as long as the node is in the graph. @param {LGraphNode} node @param {Editor} editor @param {Host} host */
+function accompany(node, editor, host) {
+  const picture = follow(node, host, 'image', (image, notice) => {
+    editor.setPicture(image, image ? [image.naturalWidth, image.naturalHeight] : [0, 0])
+    if (notice) editor.setNotice(notice)
+  })
+  let heard = false
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  let timer
+
+  /** @param {NodeOutput} output */
+  const hear = (output) => {
+    heard = true
+    picture.hear(ranPicture(output.dragon_picture?.[0]))
+    editor.lendMask(decodeRuns(output.dragon_mask?.[0]))
+  }
 
   const look = () => {
     editor.checkSharpness()
-    if (!node.graph) return
     takePlace(node, editor.root)
-    const { linked, file } = linkedPicture(node, 'image')
-    const wanted = file ?? (linked ? ran : null)
+    // The node may be a new one for the same thing: after the graph's undo, or back on its tab.
+    const known = heard ? undefined : host.output(node)
+    if (known) hear(known)
+    picture.look()
+  }
+
+  /** A node that is only copied from, or whose subgraph has gone, is not told so: it must not be looked after for ever. */
+  const watch = () => {
+    timer ??= setInterval(() => (host.holds(node) ? look() : stop()), LOOK_EVERY)
+    queueMicrotask(() => node.graph && look())
+  }
+  const stop = () => {
+    clearInterval(timer)
+    timer = undefined
+  }
+
+  const { onAdded, onExecuted, onRemoved, onConnectionsChange } = node
+  node.onAdded = function (...graph) {
+    onAdded?.apply(this, graph)
+    watch()
+  }
+  node.onExecuted = function (output) {
+    onExecuted?.call(this, output)
+    if (output) hear(output)
+    editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
+    editor.refresh()
+    picture.renew()
+  }
+  node.onConnectionsChange = function (...change) {
+    onConnectionsChange?.apply(this, change)
+    if (this.graph) watch()
+  }
+  node.onRemoved = function () {
+    onRemoved?.call(this)
+    stop()
+    editor.destroy()
+    editor.root.setAttribute('data-removed', '')
+  }
+}
+
+/** Which node's output a run's picture was made from, by its path: it is not shown for another's. @type {Map<string, string>} */
+const origins = new Map()
+
+/**
+ * The picture that an input is linked to: a loader's file at once, any other as the last run had it.
+ * @param {LGraphNode} node @param {Host} host @param {string} input
+ * @param {(image: HTMLImageElement | null, notice: string) => void} show
+ */
+function follow(node, host, input, show) {
+  /** @type {StoredPicture | null} */
+  let ran = null
+  let shown = ''
+  let again = Infinity
+
+  const look = () => {
+    const { linked, file, origin } = linkedPicture(node, input)
+    const wanted = file ?? (linked && ran && madeFrom(origin, ran) ? ran : null)
     const key = wanted ? viewPath(wanted) : linked ? 'linked' : 'none'
-    if (key === shown) return
+    if (key === shown && performance.now() < again) return
     shown = key
+    again = Infinity
     if (wanted) void fetchPicture(key)
-    else {
-      editor.setPicture(null, [0, 0])
-      editor.setNotice(linked ? say('runOnce') : '')
-    }
+    else show(null, linked ? say('runOnce') : '')
   }
 
   /** @param {string} key */
   const fetchPicture = async (key) => {
     try {
-      const image = await loaded(url(key))
-      if (key === shown) editor.setPicture(image, [image.naturalWidth, image.naturalHeight])
+      const image = await loaded(host.url(`${key}&rand=${Date.now()}`)) // or a file that was replaced stays what it was
+      if (key === shown) show(image, '')
     } catch {
       if (key !== shown) return
-      editor.setPicture(null, [0, 0])
-      editor.setNotice(say('pictureLost'))
+      again = performance.now() + RETRY_AFTER
+      show(null, say('pictureLost'))
     }
   }
 
-  const timer = setInterval(look, LOOK_EVERY)
-  look()
+  return {
+    look,
+    /** @param {StoredPicture | null} picture what a run had */
+    hear(picture) {
+      ran = picture ?? ran
+    },
+    /** Its file may be another one under the same name. */
+    renew() {
+      shown = ''
+      look()
+    }
+  }
+}
 
-  const { onExecuted, onRemoved, onConnectionsChange } = node
-  node.onExecuted = function (output) {
-    onExecuted?.call(this, output)
-    ran = ranPicture(output?.dragon_picture?.[0]) ?? ran
-    editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
-    editor.lendMask(decodeRuns(output?.dragon_mask?.[0]))
-    editor.refresh()
-    look()
-  }
-  node.onConnectionsChange = function (...change) {
-    onConnectionsChange?.apply(this, change)
-    queueMicrotask(look)
-  }
-  node.onRemoved = function () {
-    onRemoved?.call(this)
-    clearInterval(timer)
-    editor.destroy()
-    editor.root.setAttribute('data-removed', '')
-  }
+/** One that has not been seen yet is from where the link comes from now. @param {string} origin @param {StoredPicture} picture */
+function madeFrom(origin, picture) {
+  const path = viewPath(picture)
+  const known = origins.get(path) ?? origin
+  origins.set(path, known)
+  return known === origin
 }
 
 /**
