@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragon_core.drawing import DrawnObject, encode_runs, read_drawing
+from dragon_core.drawing import DrawnObject, decode_runs, encode_runs, read_drawing
 from dragon_core.errors import DragonError
 from dragon_core.tasks.drag import drag
 from dragon_core.transforms import AffineWarp
@@ -116,6 +116,39 @@ def documents(count: int) -> list[Any]:
         return one_of([[point() for _ in range(int(one_of(2, 2, 2, 1, 3)))] for _ in range(int(random.integers(4)))], plain)
 
     return [one_of(drawing, drawing, points)() for _ in range(count)]
+
+
+@pytest.mark.parametrize("side", [512, 1024])
+def test_a_mask_that_is_noise_becomes_one_that_can_be_kept(frontend: Any, side: int) -> None:
+    """What is larger than specks keeps its place, and a mask without noise is left alone."""
+    random = np.random.default_rng(side)
+    y, x = np.mgrid[:side, :side] / side
+    disc = np.hypot(x - 0.4, y - 0.5) < 0.25
+    masks = {
+        "disc": disc,
+        "specks": disc ^ (random.random(disc.shape) < 0.1),
+        "noise": random.random(disc.shape) < 0.5,
+        "stripes": np.indices(disc.shape)[1] % 2 == 0,
+        "squares": np.indices(disc.shape).sum(0) % 2 == 0,
+    }
+    script = f"""async (items) => {{
+        const m = await import('{MODULES}/mask.js')
+        return items.map(m.decodeRuns).map((mask) => {{
+            const simple = m.withoutNoise(mask)
+            return [simple === mask, m.rimLength(mask), {{ size: [simple.width, simple.height], runs: m.encodeRuns(simple) }}]
+        }})
+    }}"""
+    items = [{"size": [side, side], "runs": encode_runs(mask)} for mask in masks.values()]
+    found = dict(zip(masks, frontend.js(script, items), strict=True))
+    for name, (same, rim, item) in found.items():
+        cells = masks[name]
+        assert rim == np.count_nonzero(cells[1:] != cells[:-1]) + np.count_nonzero(cells[:, 1:] != cells[:, :-1])
+        assert same == (name == "disc")
+        assert len(item["runs"]) < 60_000
+        read_drawing({"version": 1, "objects": [{"mask": item}]}, (side, side))
+    columns, rows = found["specks"][2]["size"]
+    kept = decode_runs(found["specks"][2]["runs"], (columns, rows)).repeat(side // rows, 0).repeat(side // columns, 1)
+    assert (kept & disc).sum() / (kept | disc).sum() > 0.97
 
 
 def test_one_refuses_what_the_other_refuses_and_reads_again_what_it_wrote(frontend: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragon_core.drawing import read_drawing
+from dragon_core.drawing import encode_runs, read_drawing
 from dragon_core.errors import DragonError
 
 SCENE = (640, 400)
@@ -560,6 +560,64 @@ def test_a_finger_that_was_lost_is_not_the_first_of_two(frontend: Any, lost: str
     (arrow,) = in_pixels(canvas)
     assert np.abs(arrow - [100, 100, 220, 100]).max() < 1
     assert canvas.do("editor.view.zoom") == 1
+
+
+def noise(side: int, chance: float) -> str:
+    """The value of a canvas with a mask of every other cell, but for a share of them by chance: the longest there is, or half of it."""
+    cells = (np.indices((side, side)).sum(0) % 2 == 0) ^ (np.random.default_rng(side).random((side, side)) < chance)
+    thing = {"mask": {"size": [side, side], "runs": encode_runs(cells)}, "move": [0.1, 0], "scale": [1, 1], "rotation": 0}
+    return json.dumps({"version": 1, "size": [1024, 1024], "arrows": [], "objects": [thing]}, separators=(",", ":"))
+
+
+def test_a_mask_of_noise_of_an_old_value_is_kept_until_something_is_drawn(frontend: Any) -> None:
+    text = noise(512, 0.5)
+    canvas = frontend.canvas("large.png", value=text)
+    canvas.wait_for_picture()
+    canvas.settle()
+    assert canvas.queued() == text
+    canvas.draw((500, 500), (500, 500))  # a click changes nothing
+    assert canvas.queued() == text
+    canvas.draw((400, 100), (600, 100))
+    assert "more detail than can be kept" in canvas.help
+    drawing = read_drawing(canvas.queued(), (1024, 1024))
+    assert len(canvas.queued()) < 60_000 < len(text)
+    assert len(drawing.arrows) == 1 and drawing.object(1).mask is not None
+    canvas.press("Control+z")
+    assert canvas.queued() == text and "more detail" not in canvas.help
+
+
+def test_a_mask_of_noise_that_can_just_be_read_does_not_hold_the_page_up(frontend: Any, record_property: Any) -> None:
+    """Two megabytes of it, shown where it is and where it goes."""
+    text = noise(1024, 0.05)
+    assert 1_800_000 < len(text) < 2_000_000
+    canvas = frontend.canvas("large.png")
+    devtools = frontend.page.context.new_cdp_session(frontend.page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def thread_ms() -> float:
+        metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
+        return 1000 * float(metrics["TaskDuration"])
+
+    before = thread_ms()
+    frontend.js(f"(text) => {{ const editor = {canvas.editor}; editor.setTool('move'); editor.text = text; editor.draw() }}", text)
+    canvas.do("editor.canvas.getContext('2d').getImageData(0, 0, 1, 1).width")
+    loading = thread_ms() - before
+    before = thread_ms()
+    canvas.do(
+        """(() => {
+            for (let i = 0; i < 20; i++) {
+                const [thing] = editor.drawing.objects
+                editor.show({ ...editor.drawing, objects: [{ ...thing, move: [0.01 * i, 0.1] }] })
+                editor.draw()
+                editor.canvas.getContext('2d').getImageData(0, 0, 1, 1)
+            }
+        })()"""
+    )
+    frame = (thread_ms() - before) / 20
+    record_property("noise_ms", loading)
+    print(f"noise, {frontend.renderer}: {loading:.0f} ms to load, {frame:.1f} ms a frame")  # noqa: T201 - wanted
+    assert canvas.value == text
+    assert loading < 3000 and frame < 100
 
 
 def test_a_frame_of_the_live_preview_takes_less_than_50_ms(frontend: Any, record_property: Any) -> None:

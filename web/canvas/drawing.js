@@ -3,7 +3,7 @@
  * Drawings are never changed, only replaced, so a list of them is an undo history.
  */
 
-import { decodeRuns, encodeRuns, isEmpty } from './mask.js'
+import { decodeRuns, encodeRuns, isEmpty, withoutNoise } from './mask.js'
 import { say } from './words.js'
 
 /** @typedef {import('./mask.js').Mask} Mask */
@@ -59,6 +59,26 @@ const rounded = (value) => Math.round(value * 1e6) / 1e6
 /** @param {Mask | null} mask */
 const isPainted = (mask) => mask !== null && !lent.has(mask) && !isEmpty(mask)
 
+/** The drawing with less detail in masks that have more than can be kept; itself where none has. @param {Drawing} drawing @returns {Drawing} */
+export function withoutNoiseIn(drawing) {
+  const objects = drawing.objects.map((thing) => {
+    const simple = thing.mask && isPainted(thing.mask) ? withoutNoise(thing.mask) : thing.mask
+    if (simple === thing.mask) return thing
+    return simple && !isEmpty(simple) ? { ...thing, mask: simple } : newThing()
+  })
+  return objects.every((thing, index) => thing === drawing.objects[index]) ? drawing : { ...drawing, objects }
+}
+
+/** Made once a mask: the widget's value is asked for often. @type {WeakMap<Mask, string>} */
+const runs = new WeakMap()
+
+/** @param {Mask} mask @returns {string} */
+function runsOf(mask) {
+  const text = runs.get(mask) ?? encodeRuns(mask)
+  runs.set(mask, text)
+  return text
+}
+
 /** JSON, or an empty text where nothing is drawn. @param {Drawing} drawing @returns {string} */
 export function serialise({ size, arrows, objects: all }) {
   const last = all.findLastIndex((thing) => isPainted(thing.mask) || isPlaced(thing))
@@ -69,7 +89,7 @@ export function serialise({ size, arrows, objects: all }) {
     size,
     arrows: arrows.map((arrow) => arrow.map(rounded)),
     objects: objects.map(({ mask, move, scale, rotation }) => ({
-      mask: mask && isPainted(mask) ? { size: [mask.width, mask.height], runs: encodeRuns(mask) } : null,
+      mask: mask && isPainted(mask) ? { size: [mask.width, mask.height], runs: runsOf(mask) } : null,
       move: move.map(rounded),
       scale: scale.map(rounded),
       rotation: rounded(rotation)

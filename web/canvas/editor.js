@@ -3,7 +3,7 @@
  * are on its own elements, and nothing is kept that is not in the text but the view and the undo history.
  */
 
-import { MAX_ARROWS, MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise, withLentMask } from './drawing.js'
+import { MAX_ARROWS, MAX_OBJECTS, NOTHING, UnreadableDrawing, newThing, parse, serialise, withLentMask, withoutNoiseIn } from './drawing.js'
 import { apply, clamp, distance, inverse } from './geometry.js'
 import { begin, cursorAt, shiftedArrow, shiftedThing } from './gestures.js'
 import { Layers } from './layers.js'
@@ -184,7 +184,9 @@ export class Editor {
         if (this.past.length > UNDO_STEPS) this.past.shift()
       }
       this.future = []
-      this.#settle(drawing, series)
+      const kept = withoutNoiseIn(drawing)
+      this.#settle(kept, series)
+      if (kept !== drawing) this.notice = say('maskSmoothed')
     }
     this.refresh()
   }

@@ -5,7 +5,7 @@
 
 import { fillHoles } from './fill.js'
 import { distanceToSegment } from './geometry.js'
-import { blank, copied, extent } from './mask.js'
+import { blank, copied, extent, withoutNoise } from './mask.js'
 import { depthIn, depthRound, origins, pull, pulls } from './warp.js'
 
 /** @typedef {import('./mask.js').Mask} Mask */
@@ -205,7 +205,7 @@ const outlines = new WeakMap()
 export function outlineOf(mask) {
   const known = outlines.get(mask)
   if (known) return known
-  const path = outline(mask)
+  const path = outline(withoutNoise(mask))
   outlines.set(mask, path)
   return path
 }

@@ -8,7 +8,14 @@
 
 /** Cells of a grid's longer side: two pixels of a 1024 picture each, a quarter of a latent's cell. */
 const FINEST = 512
-const COARSEST_READ = 1024
+const FINEST_READ = 1024
+/**
+ * Sides of cells along a mask's rim: what is painted by hand has a few thousand, a tree with its twigs ten. Length of the text and
+ * time of a frame grow with them: this is sixty kB at most and a frame of some milliseconds.
+ */
+export const MOST_SIDES = 20_000
+/** Times that a rim is smoothed before it goes to a coarser grid. */
+const SMOOTHINGS = 3
 
 /**
  * @param {readonly [number, number]} size of the picture
@@ -82,6 +89,50 @@ export function fillOutline(mask, outline, value) {
   }
 }
 
+/** How long a mask's rim is, in sides of cells between inside and outside. @param {Mask} mask */
+export function rimLength({ width, height, cells }) {
+  let sides = 0
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      if (x && cells[i] !== cells[i - 1]) sides++
+      if (y && cells[i] !== cells[i - width]) sides++
+    }
+  }
+  return sides
+}
+
+/** Each cell as most of the nine around it are: specks and threads go, everything larger stays. @param {Mask} mask @returns {Mask} */
+function smoothed({ width, height, cells }) {
+  const out = blank(width, height)
+  for (let y = 0, i = 0; y < height; y++) {
+    for (let x = 0; x < width; x++, i++) {
+      let [inside, all] = [0, 0]
+      for (let row = Math.max(0, y - 1); row <= Math.min(height - 1, y + 1); row++) {
+        for (let at = row * width + Math.max(0, x - 1); at <= row * width + Math.min(width - 1, x + 1); at++) {
+          inside += cells[at]
+          all++
+        }
+      }
+      out.cells[i] = 2 * inside > all ? 1 : 0
+    }
+  }
+  return out
+}
+
+/** @type {WeakMap<Mask, Mask>} */
+const simpler = new WeakMap()
+
+/** The mask itself, or if its rim is longer than any that is meant (noise from a model, say) one like it with less detail. @param {Mask} mask @returns {Mask} */
+export function withoutNoise(mask) {
+  let simple = simpler.get(mask) ?? mask
+  for (let times = 0; rimLength(simple) > MOST_SIDES; times++) {
+    simple = smoothed(simple)
+    if (times >= SMOOTHINGS) simple = copied(simple, Math.ceil(simple.width / 2), Math.ceil(simple.height / 2))
+  }
+  simpler.set(mask, simple)
+  return simple
+}
+
 /**
  * The box and the centroid of what is painted, as fractions of the picture; null where nothing is.
  * @param {Mask} mask @returns {{ box: Box, centre: [number, number] } | null}
@@ -132,7 +183,7 @@ export function decodeRuns(item) {
   const { size, runs } = /** @type {{ size?: unknown, runs?: unknown }} */ (item ?? {})
   if (!Array.isArray(size) || size.length !== 2 || typeof runs !== 'string') return null
   const [width, height] = size
-  if (![width, height].every((side) => Number.isInteger(side) && side >= 1 && side <= COARSEST_READ)) return null
+  if (![width, height].every((side) => Number.isInteger(side) && side >= 1 && side <= FINEST_READ)) return null
   const words = runs.split(' ')
   if (words.length > width * height + 1 || !words.every((word) => /^[0-9a-z]{1,6}$/.test(word))) return null
   const mask = blank(width, height)
