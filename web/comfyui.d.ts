@@ -45,9 +45,14 @@ export interface App {
   rootGraph?: LGraph
   graph?: LGraph
   nodeOutputs?: Record<string, NodeOutput>
-  canvas?: { canvas?: HTMLCanvasElement }
+  canvas?: {
+    canvas?: HTMLCanvasElement
+    /** How the graph lies on the page. */
+    ds?: { scale: number; offset: [number, number] }
+    setDirty?: (foreground: boolean, background: boolean) => void
+  }
   extensionManager?: {
     setting?: { get?: (id: string) => unknown }
-    workflow?: { activeWorkflow?: { changeTracker?: { checkState?: () => void } } }
+    workflow?: { activeWorkflow?: { changeTracker?: { captureCanvasState?: () => void; checkState?: () => void } } }
   }
 }

@@ -35,9 +35,11 @@ app.registerExtension({
   }
 })
 
-/** Lets the graph's own undo know; it would find out at the next click otherwise. */
+/** Lets the graph's own undo know; it would find out at the next click otherwise. Newer frontends have another name for it. */
 function noteChange() {
-  app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.()
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker
+  if (tracker?.captureCanvasState) tracker.captureCanvasState()
+  else tracker?.checkState?.()
 }
 
 /** Over an editor that is not in use the wheel is the graph's. Nodes 2.0 sees to that itself. @param {WheelEvent} event */

@@ -146,6 +146,28 @@ def test_a_key_that_is_held_is_one_step_of_both_histories(frontend: Any) -> None
     assert canvas.queued() == text
 
 
+def test_the_graph_hears_of_changes_by_the_name_that_its_frontend_has_for_it(frontend: Any) -> None:
+    canvas = frontend.canvas()
+    names = ("captureCanvasState", "checkState")
+    tracker = "app.extensionManager.workflow.activeWorkflow.changeTracker"
+    frontend.js(
+        f"""(names) => {{
+            window.heard = []
+            for (const name of names) {tracker}[name] = function () {{ window.heard.push([name, this === {tracker}]) }}
+        }}""",
+        names,
+    )
+    canvas.draw((100, 100), (200, 100))
+    newer = frontend.js("() => window.heard.splice(0)")
+    frontend.js(f"() => {{ delete {tracker}.captureCanvasState }}")  # of the instance: back to the frontend's own, if it has one
+    if not frontend.js(f"() => Boolean({tracker}.captureCanvasState)"):
+        canvas.draw((100, 300), (200, 300))
+        assert ["checkState", True] in frontend.js("() => window.heard")
+    frontend.js(f"() => {{ delete {tracker}.checkState }}")
+    # The frontend itself may look at a click, by either name.
+    assert ["captureCanvasState", True] in newer
+
+
 def test_lasso_and_brush_make_a_mask_of_the_size_that_was_drawn(frontend: Any) -> None:
     canvas = frontend.canvas()
     canvas.tool("Lasso")
