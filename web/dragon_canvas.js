@@ -23,7 +23,7 @@ app.registerExtension({
     return {
       DRAGON_CANVAS(node, name) {
         speak(app.extensionManager?.setting?.get?.('Comfy.Locale'))
-        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel, output: lastOutput, holds })
+        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel, heldView, output: lastOutput, holds })
       }
     }
   },
@@ -48,6 +48,20 @@ function passWheel(event) {
   if (!graph || (event.target instanceof Element && event.target.closest('[data-node-id]'))) return
   event.preventDefault()
   graph.dispatchEvent(new WheelEvent('wheel', event))
+}
+
+/** Puts the graph's zoom and place back to what they are now: two fingers on an editor move both otherwise. @returns {() => void} */
+function heldView() {
+  const view = app.canvas?.ds
+  if (!view) return () => {}
+  const { scale, offset } = view
+  const [x, y] = offset
+  return () => {
+    view.scale = scale
+    view.offset[0] = x
+    view.offset[1] = y
+    app.canvas?.setDirty?.(true, true)
+  }
 }
 
 /** What the last run said of a node: the frontend keeps it while nodes come and go. @param {import('./comfyui').LGraphNode} node */

@@ -515,6 +515,31 @@ def test_a_finger_draws_and_two_fingers_zoom(frontend: Any) -> None:
     assert canvas.queued() == text, "the first finger of a pinch has drawn"
 
 
+def test_two_fingers_zoom_the_picture_and_leave_the_graph_alone(frontend: Any) -> None:
+    """Fingers of the browser's own: the frontend listens to them too, in places of its own."""
+    canvas = frontend.canvas()
+    devtools = frontend.page.context.new_cdp_session(frontend.page)
+    graph = "() => [app.canvas.ds.scale, ...app.canvas.ds.offset]"
+    before = frontend.js(graph)
+    x, y = canvas.at(320, 200)
+
+    def send(kind: str, *apart: float) -> None:
+        points = [{"x": x + side * half, "y": y + 10 * side, "id": number} for half in apart for number, side in enumerate((-1, 1))]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        frontend.page.wait_for_timeout(40)
+
+    send("touchStart", 40)
+    for half in (50, 60, 70, 80):
+        send("touchMove", half)
+        assert frontend.js(graph) == before
+    send("touchEnd")
+    canvas.settle()
+    assert frontend.js(graph) == before
+    assert canvas.do("editor.view.zoom") == pytest.approx(80.6 / 41.2, rel=0.1)
+    assert canvas.stage()[2] / canvas.do("editor.stageSize")[0] == pytest.approx(1, rel=0.01)
+    assert canvas.queued() == "" and frontend.complaints == []
+
+
 def test_no_menu_opens_over_the_picture_and_the_nodes_own_one_elsewhere(frontend: Any) -> None:
     """A long press and a pen that is held ask for one as well."""
     canvas = frontend.canvas()

@@ -26,7 +26,7 @@ const ZOOM_STEP = 1.25
 const PAUSE = 700
 
 export class Editor {
-  /** @param {{ onChange: () => void, onWheel?: (event: WheelEvent) => void }} host */
+  /** @param {{ onChange: () => void, onWheel?: (event: WheelEvent) => void, heldView?: () => () => void }} host */
   constructor(host) {
     this.host = host
     /** @type {Drawing} */
@@ -59,6 +59,8 @@ export class Editor {
     this.hover = null
     /** @type {Map<number, Place>} */
     this.fingers = new Map()
+    /** Puts the graph back where it was before the second finger. @type {(() => void) | undefined} */
+    this.holdGraph = undefined
     /** @type {import('./gestures.js').Gesture | null} */
     this.gesture = null
     /** @type {Drawing} */
@@ -393,6 +395,8 @@ export class Editor {
       event.preventDefault()
       event.stopPropagation()
     })
+    // The graph zooms with two fingers wherever they are, and hears of them before its widgets do: it is put back before anyone sees it.
+    root.addEventListener('touchmove', () => this.fingers.size > 1 && this.holdGraph?.(), { passive: true })
     root.addEventListener('wheel', (event) => this.#wheel(event), { passive: false })
     root.addEventListener('keydown', (event) => this.#key(event))
     focus.addEventListener('keyup', (event) => {
@@ -447,7 +451,11 @@ export class Editor {
       this.#dropGesture()
     }
     this.fingers.set(event.pointerId, at)
-    if (this.fingers.size > 1) return this.#dropGesture() // a second finger: pinch instead
+    if (this.fingers.size > 1) {
+      // a second finger: pinch instead
+      this.holdGraph = this.host.heldView?.()
+      return this.#dropGesture()
+    }
     this.panning = event.button === 1 || this.spaceIsDown
     if (this.panning || !this.canDraw) return
     this.gesture = begin(this, this.#onPicture(at), this.#keys(event))

@@ -13,6 +13,7 @@ import { say } from './words.js'
  * @property {(path: string) => string} url
  * @property {() => void} changed
  * @property {(event: WheelEvent) => void} wheel
+ * @property {() => () => void} heldView puts the graph's zoom and place back to what they were
  * @property {(node: LGraphNode) => NodeOutput | undefined} output what the last run said of a node
  * @property {(node: LGraphNode) => boolean} holds whether a node is in the graph still
  */
@@ -31,7 +32,8 @@ export function addCanvasWidget(node, name, host) {
       node.graph?.setDirtyCanvas?.(true, false)
       host.changed()
     },
-    onWheel: host.wheel
+    onWheel: host.wheel,
+    heldView: host.heldView
   })
   const widget = node.addDOMWidget(name, 'DRAGON_CANVAS', editor.root, {
     getValue: () => editor.text,
