@@ -39,6 +39,8 @@ MAX_TEXT = 2_000_000
 #: How far outside the picture a point may lie, in widths and heights of it.
 REACH = 2.0
 MIN_SCALE, MAX_SCALE = 0.02, 50.0
+#: Pixels of the picture: a shorter arrow moves nothing.
+NO_LENGTH = 0.5
 RUNS = re.compile(r"[0-9a-z ]*\Z")
 
 Bits = NDArray[np.bool_]
@@ -103,7 +105,7 @@ class Drawing:
             how = "was scaled along" if same_shape else "was stretched to the new shape, so check where everything lies"
             found.append(f"drawn on a picture of {_by(self.size)}, used on one of {_by(picture)}: the drawing {how}")
         for number, (handle, target) in enumerate(self.arrows, 1):
-            if handle == target:
+            if math.hypot((target[0] - handle[0]) * size[1], (target[1] - handle[1]) * size[0]) < NO_LENGTH:
                 found.append(f"arrow {number} has no length: it only pins its point")
             elif not all(0 <= value <= 1 for point in (handle, target) for value in point):
                 found.append(f"arrow {number} leaves the picture")

@@ -429,6 +429,28 @@ def test_points_far_outside_of_the_picture_are_kept_until_one_is_large_enough(fr
     assert canvas.drawing()["arrows"] == [[0.975, 0.033333, 0.9875, 0.04]]
 
 
+@pytest.mark.parametrize(
+    ("points", "said"), [([[64, 40], [64.2, 40]], "Arrow 2 has no length"), ([[64, 40], [700, 40]], "Arrow 2 leaves the picture")]
+)
+def test_an_arrow_that_may_not_be_meant_is_pointed_out_before_any_run(frontend: Any, points: Any, said: str) -> None:
+    canvas = frontend.canvas()
+    canvas.draw((100, 100), (200, 100))
+    assert said not in canvas.help
+    paste(canvas, json.dumps([points]))
+    frontend.page.keyboard.press("Escape")
+    canvas.settle()
+    assert said in canvas.help
+    assert canvas.do("editor.panel.help.classList.contains('dragon-warned')")
+    (warning,) = read_drawing(canvas.queued(), SIZE).warnings(SIZE)
+    assert said.lower() in warning.lower()
+    canvas.draw((200, 100), (200, 130))  # the first one, which is in order, is selected now
+    assert said not in canvas.help and "Arrow 1: 100, 100" in canvas.help
+    canvas.tool("Brush")
+    assert said not in canvas.help
+    canvas.tool("Arrow")
+    assert said in canvas.help
+
+
 def test_a_picture_of_another_size_is_pointed_out_and_the_drawing_kept(frontend: Any) -> None:
     canvas = frontend.canvas()
     canvas.draw((100, 100), (200, 100))

@@ -86,7 +86,7 @@ def test_points_of_other_editors_are_arrows(points: Any) -> None:
 
 
 def test_warnings() -> None:
-    arrows = [[0.1, 0.1, 0.1, 0.1], [0.1, 0.1, 1.4, 0.1], [0, 0, 1, 1]]
+    arrows = [[0.1, 0.1, 0.1005, 0.1005], [0.1, 0.1, 1.4, 0.1], [0, 0, 1, 1], [0.1, 0.1, 0.101, 0.1]]
     drawing = read_drawing(document(arrows=arrows), PICTURE)
     pin, outside = drawing.warnings(PICTURE)
     assert "arrow 1 has no length" in pin and "arrow 2 leaves the picture" in outside

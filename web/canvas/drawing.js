@@ -18,6 +18,8 @@ export const MAX_ARROWS = 1000
 export const MAX_OBJECTS = 16
 export const [MIN_SCALE, MAX_SCALE] = [0.02, 50]
 const REACH = 2
+/** Pixels of the picture: a shorter arrow moves nothing. */
+export const NO_LENGTH = 0.5
 const MAX_TEXT = 2_000_000
 
 /** @type {Drawing} */

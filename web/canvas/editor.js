@@ -516,6 +516,13 @@ export class Editor {
     this.invalidate()
   }
 
+  /** Of what is being done, else of what is selected. */
+  #letGo() {
+    if (this.gesture) this.#dropGesture()
+    else this.selection = null
+    this.refresh()
+  }
+
   /** @param {WheelEvent} event */
   #wheel(event) {
     if (document.activeElement !== this.focus) return this.host.onWheel?.(event)
@@ -553,7 +560,7 @@ export class Editor {
       ArrowDown: () => this.nudge([0, step]),
       Delete: () => this.remove(),
       Backspace: () => this.remove(),
-      Escape: () => (this.gesture ? this.#dropGesture() : this.select(null)),
+      Escape: () => this.#letGo(),
       ' ': () => (this.spaceIsDown = true),
       '[': () => this.setBrush(this.brushShare / 1.2),
       ']': () => this.setBrush(this.brushShare * 1.2),

@@ -1,6 +1,6 @@
 /** The editor's elements: toolbar, stage, and the line that says what to do now. What is pressed goes to the editor. */
 
-import { MAX_OBJECTS, isPlaced, serialise } from './drawing.js'
+import { MAX_OBJECTS, NO_LENGTH, isPlaced, serialise } from './drawing.js'
 import { icon } from './icons.js'
 import { objectColour } from './palette.js'
 import { say } from './words.js'
@@ -113,8 +113,9 @@ export class Panel {
   /** The line below: what is wrong, what is selected, or what to do. @param {Editor} editor */
   advise(editor) {
     const warning = editor.problem || editor.notice || editor.warnings[0] || sizeWarning(editor)
-    const text = warning || selected(editor) || say(HELP[editor.tool])
-    this.help.classList.toggle('dragon-warned', Boolean(warning))
+    const note = warning ? '' : arrowNote(editor)
+    const text = warning || [note, selected(editor)].filter(Boolean).join(' ') || say(HELP[editor.tool])
+    this.help.classList.toggle('dragon-warned', Boolean(warning || note))
     if (this.help.textContent === text && !editor.problem) return
     this.help.replaceChildren(text)
     if (editor.problem) this.help.append(' ', button(say('startAnew'), say('startAnewHelp'), this.actions.startAnew))
@@ -139,6 +140,18 @@ function sizeWarning({ committed, layers }) {
   const [drawn, now] = [committed.size, layers?.size]
   if (!drawn || !now || (drawn[0] === now[0] && drawn[1] === now[1]) || !serialise(committed)) return ''
   return say('otherSize', { drawn: drawn.join('×'), now: now.join('×') })
+}
+
+/** What may not be meant about the selected arrow, or the first of all; empty where nothing is. @param {Editor} editor */
+function arrowNote({ drawing: { arrows }, selection, tool, size: [width, height] }) {
+  if (tool !== 'arrow') return ''
+  for (const [index, arrow] of arrows.entries()) {
+    if (selection?.kind === 'arrow' && selection.index !== index) continue
+    const [hx, hy, tx, ty] = arrow
+    if (Math.hypot((tx - hx) * width, (ty - hy) * height) < NO_LENGTH) return say('arrowPins', { number: index + 1 })
+    if (arrow.some((value) => value < 0 || value > 1)) return say('arrowLeaves', { number: index + 1 })
+  }
+  return ''
 }
 
 /** Numbers of what is in hand, in pixels of the picture; empty where nothing is. @param {Editor} editor */

@@ -32,6 +32,8 @@ const ENGLISH = Object.freeze({
   maskSmoothed: 'The mask had more detail than can be kept and was smoothed. Undo takes that back.',
   maskFirst: 'First paint over an object with the brush or the lasso.',
   arrowSelected: 'Arrow {number}: {from} → {to} px. Arrow keys nudge, Del removes.',
+  arrowPins: 'Arrow {number} has no length: it only pins its point.',
+  arrowLeaves: 'Arrow {number} leaves the picture.',
   objectPlaced: 'Object {number}: dx {dx}, dy {dy} px, scale {scale}, {rotation}°. R puts it back.',
 
   startAnew: 'Start anew',
@@ -94,6 +96,8 @@ const CHINESE = Object.freeze({
   maskSmoothed: '遮罩的细节过多，无法全部保留，已作平滑处理。可以撤销。',
   maskFirst: '请先用画笔或套索涂抹物体。',
   arrowSelected: '箭头 {number}：{from} → {to} 像素。方向键微调，Del 删除。',
+  arrowPins: '箭头 {number} 没有长度：只会固定所在的点。',
+  arrowLeaves: '箭头 {number} 超出了图像。',
   objectPlaced: '物体 {number}：dx {dx}，dy {dy} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
 
   startAnew: '重新开始',
