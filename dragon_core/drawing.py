@@ -8,7 +8,8 @@
 Coordinates and shifts are fractions of the picture's width and height, so a drawing fits any size of the picture it was made
 on (``size``: width, height in pixels, then). A mask lies on a grid of its own over the whole picture; ``runs`` are lengths of
 runs along its rows, in base 36, of cells outside and inside by turns. An object is scaled and rotated (degrees, clockwise)
-about its mask's centroid, then shifted. ``web/canvas/drawing.js`` is the same in the browser.
+about its mask's centroid, then shifted. ``web/canvas/drawing.js`` is the same in the browser; it keeps the text of a mask below
+sixty kB, but whatever fits ``MAX_TEXT`` is read.
 
 The text may come from anyone's workflow. Nothing in it is more than numbers, and all of them are checked here.
 """

@@ -610,7 +610,7 @@ def test_an_arrow_that_was_dropped_is_not_selected(frontend: Any, dropped: str) 
         touch(canvas, "pointerdown", 32, canvas.at(300, 300), first=False)
         touch(canvas, "pointerup", 32, canvas.at(300, 300), first=False)
     touch(canvas, "pointerup", 31, start)
-    assert canvas.do("editor.selection") is None
+    assert canvas.do("[editor.selection, editor.past.length]") == [None, 0]
     canvas.press("ArrowRight", "Shift+ArrowDown", "Delete")
     assert canvas.queued() == ""
     assert frontend.complaints == []
