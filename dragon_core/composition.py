@@ -67,9 +67,14 @@ class Layout:
 
     @cached_property
     def unled(self) -> Tensor:
-        """The part of ``touched`` that belongs to edits which do not change the trajectory."""
-        free = (either(r.source, r.target) for e, r in zip(self.edits, self.own, strict=True) if not e.leads)
-        return reduce(either, free, torch.zeros_like(self.touched))
+        """The part of ``touched`` that belongs to edits which do not change the trajectory.
+
+        Not a place that such an edit only empties and a leading one clears: Contrast chained to Inpaint would bring the object back.
+        """
+        nowhere = torch.zeros_like(self.touched)
+        cleared = reduce(either, (r.source for e, r in zip(self.edits, self.own, strict=True) if e.leads), nowhere)
+        own = (r for e, r in zip(self.edits, self.own, strict=True) if not e.leads)
+        return reduce(either, (either(torch.where(cleared > 0, 0.0, r.source), r.target) for r in own), nowhere)
 
 
 def changed_mask(edits: Sequence[Edit], size: tuple[int, int], margin: int) -> Tensor:

@@ -228,6 +228,20 @@ def test_a_hole_is_cleared() -> None:
     assert torch.equal(composition.edited_path([Inpaint(MASK, 0.8, start="keep")], path, sigmas, noise), path)
 
 
+def test_what_one_term_empties_and_another_clears_is_led() -> None:
+    """Contrast alone leaves its place to guidance; chained to Inpaint it must not give it up to the object again."""
+    hole, kept = Inpaint(MASK, 0.8), Inpaint(MASK, 0.8, start="keep")
+
+    def free(*edits: Edit) -> float:
+        return float(composition.Layout.of(edits, LATENT).unled.sum())
+
+    assert free(Contrast(MASK, 0.2)) == free(Contrast(MASK, 0.2), kept) > 0
+    assert free(Contrast(MASK, 0.2), hole) == free(hole, Contrast(MASK, 0.2)) == free(hole, ContentElsewhere(6.0)) == 0
+    assert free(hole, Contrast(OTHER, 0.2)) == pytest.approx(free(Contrast(OTHER, 0.2)))
+    put = LocalSimilarity(OTHER, 4.0, (-20.0, -12.0))  # what is put into a place that another edit clears stays free for guidance
+    assert free(hole, put) == pytest.approx(free(put)) != 0
+
+
 def test_masks_of_a_batch_and_of_more_rows() -> None:
     both = torch.cat((MASK, OTHER))
     cpu = torch.device("cpu")
