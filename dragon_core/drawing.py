@@ -39,6 +39,8 @@ MAX_GRID, USUAL_GRID = 1024, 512
 MAX_TEXT = 2_000_000
 #: How far outside the picture a point may lie, in widths and heights of it.
 REACH = 2.0
+#: How far an object may be put, likewise: it may be pasted into a picture that is far larger.
+MAX_MOVE = 50.0
 MIN_SCALE, MAX_SCALE = 0.02, 50.0
 #: Pixels of the picture: a shorter arrow moves nothing.
 NO_LENGTH = 0.5
@@ -181,7 +183,7 @@ def _object(item: Any, number: int) -> DrawnObject:  # noqa: ANN401 - any JSON
     name = f"object {number}"
     if not isinstance(item, Mapping):
         raise DragonError(f"{name} of the drawing is {shortened(item)}; clear the canvas and draw again")
-    move = _numbers(item.get("move", (0, 0)), 2, f"the shift of {name}", -REACH, REACH)
+    move = _numbers(item.get("move", (0, 0)), 2, f"the shift of {name}", -MAX_MOVE, MAX_MOVE)
     scale = _numbers(item.get("scale", (1, 1)), 2, f"the scale of {name}", MIN_SCALE, MAX_SCALE)
     (rotation,) = _numbers([item.get("rotation", 0)], 1, f"the rotation of {name}", -36000, 36000)
     return DrawnObject(_mask(item.get("mask"), name), (move[0], move[1]), (scale[0], scale[1]), rotation)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..dragon_core.drawing import Bits, Drawing, DrawnObject, grid_for
 from ..dragon_core.errors import DragonError
+from ..dragon_core.regions import centroids
 from ..dragon_core.transforms import AffineWarp, warp
 from .annotation import LARGEST, PALETTE, Arrow, Outline, annotated
 from .links import stacked
@@ -22,10 +23,15 @@ CanvasLink = io.Custom("DRAGON_DRAWING")
 
 @dataclass(frozen=True, eq=False)
 class DrawnOn:
-    """What travels on DRAGON_DRAWING: a drawing and the picture's (height, width)."""
+    """What travels on DRAGON_DRAWING: a drawing and the picture's (height, width).
+
+    ``onto``: the same of the picture that its objects go into, where that is another one. Pixel (x, y) of the one lies on pixel
+    (x, y) of the other, so an object's shift means the same in both.
+    """
 
     drawing: Drawing
     size: tuple[int, int]
+    onto: tuple[int, int] | None = None
 
 
 def object_outputs() -> list[io.Output]:
@@ -38,6 +44,21 @@ def object_outputs() -> list[io.Output]:
         io.Float.Output(display_name="scale_y", tooltip="How many times as high the object was made, about its centroid."),
         io.Float.Output(display_name="rotation", tooltip="Degrees clockwise that the object was turned about its centroid."),
     ]
+
+
+def goal_outputs() -> list[io.Output]:
+    """What came later than the other outputs, and so after all of them: workflows know outputs by their number."""
+    return [
+        io.Float.Output(display_name="x", tooltip="Where the object's middle goes: pixels from the left edge, for DragonPasteLoss."),
+        io.Float.Output(display_name="y", tooltip="Where the object's middle goes: pixels from the top, for DragonPasteLoss."),
+    ]
+
+
+def goal_values(thing: DrawnObject, size: tuple[int, int]) -> tuple[float, float]:
+    """x, y of the centroid when the object is at its place; from the picture's middle where nothing is painted."""
+    region = thing.region(size)
+    (x, y), (dx, dy) = centroids(region)[0] if region.any() else (size[1] / 2, size[0] / 2), thing.shift(size)
+    return x + dx, y + dy
 
 
 def object_values(thing: DrawnObject, size: tuple[int, int]) -> tuple[torch.Tensor, int, int, float, float, float]:
@@ -71,38 +92,61 @@ def to_tensor(picture: Image.Image) -> torch.Tensor:
 def marks(drawn: DrawnOn) -> tuple[list[Outline], list[Arrow]]:
     """What shows a drawing: each object where it is and where it goes, and every arrow with its number."""
     outlines, arrows = [], []
-    share = min(1.0, LARGEST / max(drawn.size))
-    grid = max(1, round(drawn.size[0] * share)), max(1, round(drawn.size[1] * share))
+    grid, theirs = _not_too_fine(drawn.size), _not_too_fine(drawn.onto or drawn.size)
     for index, thing in enumerate(drawn.drawing.objects):
         colour = PALETTE[index % len(PALETTE)]
         region = thing.region(drawn.size)
         if not region.any():
             continue
         shown = thing.region(grid)
+        transform = placement(thing, region, drawn)
+        arrived = Outline(warp(shown.unsqueeze(1), transform, size=theirs)[0, 0].numpy(), colour)
+        if drawn.onto is not None:
+            outlines.append(arrived)
+            continue
         outlines.append(Outline(shown[0].numpy(), colour, filled=True))
-        transform = placement(thing, region, drawn.size)
         centre = torch.tensor(transform.centre, dtype=torch.float64)
         goal = transform.forward(centre)
         if transform.matrix != ((1.0, 0.0), (0.0, 1.0)) or float(torch.dist(centre, goal)) > 0.5:
-            outlines.append(Outline(warp(shown.unsqueeze(1), transform)[0, 0].numpy(), colour))
+            outlines.append(arrived)
             arrows.append(Arrow(_share(centre, drawn.size), _share(goal, drawn.size), colour))
-    arrows += [Arrow(handle, target, label=str(number)) for number, (handle, target) in enumerate(drawn.drawing.arrows, 1)]
+    if drawn.onto is None:  # arrows lead from place to place in the picture that is drawn on
+        arrows += [Arrow(handle, target, label=str(number)) for number, (handle, target) in enumerate(drawn.drawing.arrows, 1)]
     return outlines, arrows
 
 
-def preview(picture: Image.Image, drawn: DrawnOn) -> Image.Image:
-    """The picture with the drawing on it, enlarged where it is small and shrunk where it is huge."""
+def preview(picture: Image.Image, drawn: DrawnOn, onto: Image.Image | None = None) -> Image.Image:
+    """The picture with the drawing on it, or ``onto`` with the objects; enlarged where it is small and shrunk where it is huge."""
     outlines, arrows = marks(drawn)
-    return annotated(picture, outlines, arrows)
+    return annotated(picture if onto is None else _pasted(picture, drawn, onto), outlines, arrows)
 
 
-def placement(thing: DrawnObject, region: torch.Tensor, size: tuple[int, int]) -> AffineWarp:
+def placement(thing: DrawnObject, region: torch.Tensor, drawn: DrawnOn) -> AffineWarp:
     """Where an object goes: scaled, then turned clockwise, about the centroid of its region (1, H, W), then shifted."""
-    ys, xs = torch.nonzero(region[0] > 0.5, as_tuple=True)
-    centre = (float(xs.double().mean()) + 0.5, float(ys.double().mean()) + 0.5)
     cos, sin = math.cos(math.radians(thing.rotation)), math.sin(math.radians(thing.rotation))
-    (sx, sy), (dx, dy) = thing.scale, thing.shift(size)
-    return AffineWarp(size, (dx, dy), ((cos * sx, -sin * sy), (sin * sx, cos * sy)), centre)
+    (sx, sy), (dx, dy) = thing.scale, thing.shift(drawn.size)
+    source = None if drawn.onto is None else drawn.size
+    return AffineWarp(drawn.onto or drawn.size, (dx, dy), ((cos * sx, -sin * sy), (sin * sx, cos * sy)), centroids(region)[0], source)
+
+
+def _pasted(picture: Image.Image, drawn: DrawnOn, onto: Image.Image) -> Image.Image:
+    """The objects of one picture lying on another."""
+    ground = onto.copy()
+    ground.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    source, out = (to_tensor(each).movedim(-1, 1) for each in (picture, ground))
+    for thing in drawn.drawing.objects:
+        region = thing.region(drawn.size)
+        if region.any():
+            transform, size = placement(thing, region, drawn), (out.shape[-2], out.shape[-1])
+            covered = warp(region.unsqueeze(1), transform, "area", size=size)
+            out = torch.lerp(out, warp(source, transform, "area", "border", size), covered)
+    return to_pil(out[0].movedim(0, -1))
+
+
+def _not_too_fine(size: tuple[int, int]) -> tuple[int, int]:
+    """The grid (height, width) on which a picture's outlines are found."""
+    share = min(1.0, LARGEST / max(size))
+    return max(1, round(size[0] * share)), max(1, round(size[1] * share))
 
 
 def _share(point: torch.Tensor, size: tuple[int, int]) -> tuple[float, float]:

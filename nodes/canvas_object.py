@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .canvas_drawing import CanvasLink, DrawnOn, object_outputs, object_values
+from .canvas_drawing import CanvasLink, DrawnOn, goal_outputs, goal_values, object_outputs, object_values
 from .links import CATEGORY, named, searched_as
 
 
@@ -21,10 +21,11 @@ class DragonCanvasObject(io.ComfyNode):
                 CanvasLink.Input("drawing", tooltip="From Dragon Canvas."),
                 io.Int.Input("object", default=2, min=1, max=16, tooltip="The object's number on the canvas."),
             ],
-            outputs=object_outputs(),
+            outputs=[*object_outputs(), *goal_outputs()],
         )
 
     @classmethod
     def execute(cls, drawing: DrawnOn, object: int) -> io.NodeOutput:
         with named(cls):
-            return io.NodeOutput(*object_values(drawing.drawing.object(object), drawing.size))
+            thing = drawing.drawing.object(object)
+            return io.NodeOutput(*object_values(thing, drawing.size), *goal_values(thing, drawing.size))

@@ -85,6 +85,7 @@ class Frontend:
         self.js(
             """async ([picture, value, zoom]) => {
                 const { app, LiteGraph } = window
+                app.clean() // what runs have said of the nodes before, which had the same numbers
                 app.graph.clear()
                 const [loader, node] = ['LoadImage', 'DragonCanvas'].map((type) => LiteGraph.createNode(type))
                 app.graph.add(loader)

@@ -54,21 +54,22 @@ def image() -> torch.Tensor:
 
 
 def test_outputs_are_what_was_drawn(run: Any, image: torch.Tensor, drawing: str, masks: Any) -> None:
-    points, mask, dx, dy, scale_x, scale_y, rotation, same, preview, link = run("DragonCanvas", image=image, drawing=drawing)
+    points, mask, dx, dy, scale_x, scale_y, rotation, same, preview, link, x, y = run("DragonCanvas", image=image, drawing=drawing)
     assert json.loads(points) == [[[16, 24], [32, 12]]]
     assert torch.equal(mask, masks[0])
     assert (dx, dy, scale_x, scale_y, rotation) == (16, 6, 1, 1, 0)
     assert isinstance(dx, int) and isinstance(dy, int)
     assert same is image
     assert preview.shape[0] == 1 and preview.shape[-1] == 3 and preview.shape[2] * 48 == preview.shape[1] * 64
+    assert (x, y) == (16 + 16, 16 + 6)
     second = run("DragonCanvasObject", drawing=link, object=2)
     assert torch.equal(second[0], masks[1])
-    assert second[1:] == (-32, 0, 2, 0.5, 90)
+    assert second[1:] == (-32, 0, 2, 0.5, 90, 50 - 32, 35)
 
 
 def test_two_objects_move_in_one_run(run: Any, scene: Any, masks: Any, drawing: str) -> None:
     """The scene's picture is 64×96: masks and shifts follow its size."""
-    _, mask, dx, dy, *_, link = run("DragonCanvas", image=scene.image, drawing=drawing)
+    _, mask, dx, dy, *_, link, _x, _y = run("DragonCanvas", image=scene.image, drawing=drawing)
     (first,) = run("DragonMoveLoss", mask=mask, dx=dx, dy=dy)
     mask, dx, dy, *_ = run("DragonCanvasObject", drawing=link, object=2)
     assert mask.shape == (1, 64, 96)
@@ -95,12 +96,11 @@ def test_an_outline_is_drawn_in_no_time_and_as_ever(run: Any, masks: Any) -> Non
 
 def test_an_arrows_number_stays_in_the_picture(run: Any) -> None:
     """It is behind the arrow's start, and a start may be right at the edge."""
-    edges = [[0.01, 0.5, 0.5, 0.5], [0.99, 0.5, 0.5, 0.5], [0.5, 0.01, 0.5, 0.5], [0.5, 0.99, 0.5, 0.5], [0, 0, 0.5, 0.5], [0.5, 0.5, 0.8, 0.5]]
     dark = []
-    for arrow in edges:
-        text = json.dumps({"version": 1, "size": [512, 512], "arrows": [arrow]})
+    for start in ((0.01, 0.5), (0.99, 0.5), (0.5, 0.01), (0.5, 0.99), (0, 0), (0.2, 0.5)):
+        text = json.dumps({"version": 1, "size": [512, 512], "arrows": [[*start, 0.5, 0.5]]})
         preview = run("DragonCanvas", image=torch.full((1, 512, 512, 3), 0.5), drawing=text)[8][0]
-        x, y = round(arrow[0] * 512), round(arrow[1] * 512)
+        x, y = round(start[0] * 512), round(start[1] * 512)
         near = preview[max(0, y - 30) : y + 30, max(0, x - 30) : x + 30]
         dark.append(int((near.amax(-1) < 0.2).sum()))
     *at_edges, inside = dark
@@ -116,7 +116,7 @@ def test_another_nodes_mask_is_object_1s_unless_it_is_painted(run: Any, image: t
     lent = masks[1]
     placed = '{"version": 1, "size": [64, 48], "objects": [{"mask": null, "move": [0.25, 0.125]}]}'
     for text, shift in (("", (0, 0)), (placed, (16, 6))):
-        _, mask, dx, dy, *_, link = run("DragonCanvas", image=image, drawing=text, mask=lent)
+        _, mask, dx, dy, *_, link, _x, _y = run("DragonCanvas", image=image, drawing=text, mask=lent)
         assert torch.equal(mask, lent) and (dx, dy) == shift
         assert torch.equal(run("DragonCanvasObject", drawing=link, object=1)[0], lent)
     assert torch.equal(run("DragonCanvas", image=image, drawing=drawing, mask=lent)[1], masks[0])
@@ -149,13 +149,13 @@ def test_a_corrupt_drawing_is_refused_by_name(run: Any, refused: Any, image: tor
 
 
 def test_an_object_that_is_not_there(run: Any, refused: Any, image: torch.Tensor, drawing: str) -> None:
-    link = run("DragonCanvas", image=image, drawing=drawing)[-1]
+    link = run("DragonCanvas", image=image, drawing=drawing)[9]
     with refused("DragonCanvasObject", "object 3 is not on the canvas, which has 2"):
         run("DragonCanvasObject", drawing=link, object=3)
 
 
 def test_the_preview_has_every_panel(run: Any, scene: Any, drawing: str) -> None:
-    link = run("DragonCanvas", image=scene.image, drawing=drawing)[-1]
+    link = run("DragonCanvas", image=scene.image, drawing=drawing)[9]
     energy = run("DragonMoveLoss", mask=scene.mask, dx=24, dy=8)[0]
     reading = SimpleNamespace(step=0, sigma=9.0, edit=torch.tensor([2.0]), content=torch.tensor([1.0]), relative_size=torch.tensor([0.1]))
     after = scene.image.flip(1)
@@ -192,3 +192,73 @@ def test_a_batch_has_a_row_each(run: Any, refused: Any, image: torch.Tensor) -> 
     assert two.shape[1] == 2 * one.shape[1]
     with refused("DragonPreview", "3 source pictures but 2 results"):
         run("DragonPreview", source=image[[0, 0, 1]], result=image)
+
+
+@pytest.fixture
+def second_picture() -> torch.Tensor:
+    """A red L on blue, 200×300 pixels."""
+    picture = torch.tensor([0.1, 0.2, 0.9]).expand(1, 200, 300, 3).clone()
+    picture[:, 60:110, 80:100] = picture[:, 90:110, 80:150] = torch.tensor([1.0, 0.0, 0.0])
+    return picture
+
+
+def pasting(second_picture: torch.Tensor, **place: Any) -> str:
+    """The drawing that has its L as object 1."""
+    mask = {"size": [300, 200], "runs": runs(second_picture[0, ..., 0] > 0.5)}
+    return json.dumps({"version": 1, "size": [300, 200], "objects": [{"mask": mask, **place}]})
+
+
+def test_what_is_pasted_lies_where_the_preview_shows_it(run: Any, pack: Any, second_picture: torch.Tensor) -> None:
+    """The canvas' outputs wired to DragonPasteLoss: the same map, and the object on the same pixels."""
+    onto = torch.full((1, 384, 512, 3), 0.6)
+    drawing = pasting(second_picture, move=[0.5, 0.75], scale=[1.5, 1.5], rotation=30)
+    _, mask, dx, dy, scale, _, rotation, _, preview, link, x, y = run("DragonCanvas", image=second_picture, drawing=drawing, onto=onto)
+    assert (dx, dy) == (150, 150) and mask.shape == (1, 200, 300) and preview.shape == onto.shape
+    (energy,) = run("DragonPasteLoss", reference_mask=mask, x=x, y=y, scale=scale, rotation=rotation)
+    module = pack.submodule("nodes.canvas_drawing")
+    points = torch.rand(9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(2)) * 200
+    shown = module.placement(link.drawing.object(1), mask, link).forward(points)
+    assert torch.allclose(energy[0].cropped((384, 512)).transform.forward(points), shown, atol=1e-9)
+
+    (draft,) = run("DragonDraft", image=onto, energy=energy, reference=second_picture)
+
+    def red(picture: torch.Tensor) -> torch.Tensor:
+        return ((picture[..., 0] > 0.9) & (picture[..., 1:].amax(-1) < 0.1)).float()
+
+    pasted, seen = red(draft), red(preview)
+    core = 1 - torch.nn.functional.max_pool2d(1 - pasted, 9, 1, 4)  # without what the outline lies on
+    assert core.sum() > 1000 and pasted.sum() < 6000
+    assert (core > seen).sum() == 0 and (seen > pasted).sum() < 20
+
+
+def test_a_second_object_is_pasted_through_a_node_of_its_own(run: Any, second_picture: torch.Tensor) -> None:
+    thing = json.loads(pasting(second_picture))
+    thing["objects"].append({**thing["objects"][0], "move": [3.0, 0.5]})  # ten times its picture's width is no place too far
+    link = run("DragonCanvas", image=second_picture, drawing=json.dumps(thing), onto=torch.rand(1, 512, 1400, 3))[9]
+    first, second = (run("DragonCanvasObject", drawing=link, object=number)[-2:] for number in (1, 2))
+    assert (second[0] - first[0], second[1] - first[1]) == (900, 100)
+
+
+def test_the_preview_of_a_paste_is_the_other_picture(run: Any, second_picture: torch.Tensor) -> None:
+    onto = (torch.rand(2, 512, 256, 3, generator=torch.Generator().manual_seed(4)) * 127).round() / 255
+    arrow = json.dumps({"version": 1, "size": [300, 200], "arrows": [[0.2, 0.2, 0.5, 0.5]]})
+    preview = run("DragonCanvas", image=second_picture, drawing=arrow, onto=onto)[8]
+    assert torch.equal(preview, onto[:1]), "an arrow leads from place to place in the picture that is drawn on"
+    link = run("DragonCanvas", image=second_picture, drawing=pasting(second_picture, move=[0, 1]), onto=onto)[9]
+    (page,) = run("DragonPreview", source=onto[:1], result=onto[:1], drawing=link)
+    asked = page[0, -520:-8, 256 + 16 : 2 * 256 + 16]
+    pink = (asked - torch.tensor([1.0, 64 / 255, 160 / 255])).abs().amax(-1) < 0.02
+    rows, columns = torch.nonzero(pink, as_tuple=True)
+    assert abs(int(rows.min()) - 260) < 6 and abs(int(rows.max()) - 310) < 6, "its outline, 200 pixels further down"
+    assert abs(int(columns.min()) - 80) < 6 and abs(int(columns.max()) - 150) < 6
+
+
+def test_what_a_paste_cannot_do_is_pointed_out(pack: Any, refused: Any, run: Any, second_picture: torch.Tensor) -> None:
+    node, onto = pack.node_classes["DragonCanvas"], torch.rand(1, 64, 64, 3)
+    said = node.execute(second_picture, pasting(second_picture, scale=[2, 1]), None, onto).ui
+    assert "one scale" in said["dragon_warnings"][0] and len(said["dragon_onto"]) == 1
+    said = node.execute(second_picture, pasting(second_picture, scale=[2, 2]), None, onto).ui
+    assert said["dragon_warnings"] == []
+    assert node.execute(second_picture, pasting(second_picture, scale=[2, 1])).ui["dragon_onto"] == []
+    with refused("DragonCanvas", "onto must have shape"):
+        run("DragonCanvas", image=second_picture, drawing="", onto=onto[0])

@@ -20,6 +20,7 @@ export const [MIN_SCALE, MAX_SCALE] = [0.02, 50]
 const REACH = 2
 /** Pixels of the picture: a shorter arrow moves nothing. */
 export const NO_LENGTH = 0.5
+export const MAX_MOVE = 50
 const MAX_TEXT = 2_000_000
 
 /** @type {Drawing} */
@@ -155,7 +156,7 @@ function readThing(item, index) {
   if (!none && !cells) throw new UnreadableDrawing('brokenMask', which)
   return {
     mask: cells,
-    move: /** @type {[number, number]} */ (numbers(move, 2, -REACH, REACH, 'brokenNumbers', which)),
+    move: /** @type {[number, number]} */ (numbers(move, 2, -MAX_MOVE, MAX_MOVE, 'brokenNumbers', which)),
     scale: /** @type {[number, number]} */ (numbers(scale, 2, MIN_SCALE, MAX_SCALE, 'brokenNumbers', which)),
     rotation: numbers([rotation], 1, -36000, 36000, 'brokenNumbers', which)[0]
   }

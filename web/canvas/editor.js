@@ -18,6 +18,7 @@ import { say } from './words.js'
 /** @typedef {[number, number]} Place */
 /** @typedef {import('./panel.js').Tool} Tool */
 /** @typedef {{ kind: 'arrow', index: number, part: ArrowPart } | { kind: 'object' } | null} Selection */
+/** @typedef {{ picture: CanvasImageSource | null, size: Place | null, notice: string }} Ground no picture: not known yet, and why */
 
 const UNDO_STEPS = 200
 const MOST_PIXELS = 2400
@@ -50,7 +51,9 @@ export class Editor {
     this.showsResult = true
     /** @type {Layers | null} */
     this.layers = null
-    this.view = FITTED
+    /** What the objects are pasted into, where that is another picture. @type {Ground | null} */
+    this.onto = null
+    this.views = { own: FITTED, onto: FITTED }
     /** @type {import('./mask.js').Mask | null} */
     this.painting = null
     /** @type {Place[]} */
@@ -142,6 +145,22 @@ export class Editor {
     this.notice = ''
     if (this.layers && this.unread !== undefined) this.#read(this.unread)
     this.refresh()
+  }
+
+  /**
+   * What the objects go into, if not the picture they are in: its pixel (x, y) lies under that of the picture, so an object's place
+   * means the same on both.
+   * @param {Ground | null} onto
+   */
+  setOnto(onto) {
+    if (String(onto?.size) !== String(this.onto?.size)) this.#dropGesture()
+    this.onto = onto
+    this.refresh()
+  }
+
+  /** What objects are seen on by the tool that places them; null where that is their own picture. */
+  get ground() {
+    return this.tool === 'move' ? this.onto : null
   }
 
   /** Another node's mask for object 1, as the last run had it; not part of the value. @param {import('./mask.js').Mask | null} mask */
@@ -325,6 +344,7 @@ export class Editor {
 
   /** @param {Tool} tool */
   setTool(tool) {
+    if (this.onto && tool !== this.tool) this.#dropGesture() // its places are the other picture's
     this.tool = tool
     if (tool !== 'arrow' && this.selection?.kind === 'arrow') this.selection = null
     this.refresh()
@@ -348,14 +368,28 @@ export class Editor {
     return [Math.max(1, this.stage.clientWidth), Math.max(1, this.stage.clientHeight)]
   }
 
+  /** Width and height of the picture that is seen. @returns {Place} */
+  get shownSize() {
+    return this.ground?.size ?? this.size
+  }
+
+  /** One for each of the pictures. */
+  get view() {
+    return this.ground ? this.views.onto : this.views.own
+  }
+
+  set view(view) {
+    this.views[this.ground ? 'onto' : 'own'] = view
+  }
+
   /** Pixels of the picture → pixels of the stage. */
   viewMatrix() {
-    return viewMatrix(this.view, this.stageSize, this.size)
+    return viewMatrix(this.view, this.stageSize, this.shownSize)
   }
 
   /** @param {number} factor @param {Place} [at] pixels of the stage */
   zoom(factor, at = [this.stageSize[0] / 2, this.stageSize[1] / 2]) {
-    this.view = zoomedAt(this.view, this.stageSize, this.size, at, factor)
+    this.view = zoomedAt(this.view, this.stageSize, this.shownSize, at, factor)
     this.refresh()
   }
 
@@ -470,7 +504,7 @@ export class Editor {
     if (before && this.fingers.size > 1) {
       this.#pinch(event.pointerId, before, at)
     } else if (before && this.panning) {
-      this.view = panned(this.view, this.stageSize, this.size, [at[0] - before[0], at[1] - before[1]])
+      this.view = panned(this.view, this.stageSize, this.shownSize, [at[0] - before[0], at[1] - before[1]])
     } else if (before && this.gesture) {
       for (const each of event.getCoalescedEvents?.() ?? []) this.gesture.move(this.#onPicture(this.#onStage(each)), this.#keys(event))
       this.gesture.move(this.#onPicture(at), this.#keys(event))
@@ -485,8 +519,8 @@ export class Editor {
   #pinch(moved, before, after) {
     const other = [...this.fingers].find(([id]) => id !== moved)?.[1]
     if (!other) return
-    this.view = zoomedAt(this.view, this.stageSize, this.size, other, distance(after, other) / Math.max(1, distance(before, other)))
-    this.view = panned(this.view, this.stageSize, this.size, [(after[0] - before[0]) / 2, (after[1] - before[1]) / 2])
+    this.view = zoomedAt(this.view, this.stageSize, this.shownSize, other, distance(after, other) / Math.max(1, distance(before, other)))
+    this.view = panned(this.view, this.stageSize, this.shownSize, [(after[0] - before[0]) / 2, (after[1] - before[1]) / 2])
     this.refresh()
   }
 
@@ -626,14 +660,16 @@ export class Editor {
     context.clearRect(0, 0, across, down)
     context.scale(ratio, ratio)
     const paints = this.tool === 'brush' || this.tool === 'eraser'
-    const { layers, size, drawing, active, selection, showsResult, painting, lasso } = this
+    const { layers, size, ground, active, selection, showsResult, painting, lasso } = this
+    // Objects that are pasted stay where they are in their own picture.
+    const drawing = this.onto && !ground ? { ...this.drawing, objects: this.drawing.objects.map(({ mask }) => newThing(mask)) } : this.drawing
     const brush = paints && this.hover && this.canDraw ? { at: this.hover, radius: this.brushRadius(), erases: this.tool === 'eraser' } : null
     // While masks are made, the object is where it is in the picture, or one could not paint on it.
     const shown = showsResult && (this.tool === 'move' || this.tool === 'arrow')
     // Only while an arrow is held: the next one begins on the picture as it is.
     const showsPull = shown && this.tool === 'arrow' && this.gesture !== null
-    if (layers || drawing.size) {
-      drawFrame(context, { stage: [width, height], layers, size, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
+    if (layers || drawing.size || ground) {
+      drawFrame(context, { stage: [width, height], layers, size, ground, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
     }
     if (this.gesture) this.panel.advise(this)
   }

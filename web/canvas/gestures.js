@@ -3,7 +3,7 @@
  * history when it ends, or drops it. Places are pixels of the picture.
  */
 
-import { MAX_ARROWS, MAX_SCALE, MIN_SCALE, newThing } from './drawing.js'
+import { MAX_ARROWS, MAX_MOVE, MAX_SCALE, MIN_SCALE, newThing } from './drawing.js'
 import { apply, clamp, distance, distanceToSegment, inverse, placement } from './geometry.js'
 import { extentOf } from './layers.js'
 import { blank, copied, fillOutline, gridFor, isEmpty, stroke } from './mask.js'
@@ -193,7 +193,7 @@ function holdAt(editor, place, { coarse }) {
   const shorter = Math.min(distance(box.corners[0], box.corners[1]), distance(box.corners[1], box.corners[2]))
   const near = inside ? Math.min(reach, shorter / 4) : reach
   if (box.corners.some((corner) => distance(at, corner) <= near)) return { kind: 'scale', across: true, down: true }
-  const side = box.sides.findIndex((middle) => distance(at, middle) <= near)
+  const side = editor.ground ? -1 : box.sides.findIndex((middle) => distance(at, middle) <= near)
   if (side >= 0) return { kind: 'scale', across: side % 2 === 1, down: side % 2 === 0 }
   return inside ? { kind: 'inside' } : null
 }
@@ -223,7 +223,7 @@ function beginPlacing(editor, place, keys) {
   if (!found) return null
   editor.select({ kind: 'object' })
   const centre = apply(placement(thing, found.centre, editor.size), [found.centre[0] * editor.size[0], found.centre[1] * editor.size[1]])
-  const change = hold.kind === 'inside' ? shifting : hold.kind === 'turn' ? turning : scaling(hold)
+  const change = hold.kind === 'inside' ? shifting : hold.kind === 'turn' ? turning : scaling(hold, editor.ground !== null)
   return {
     move(to, now) {
       const next = change(thing, centre, place, to, now, editor.size)
@@ -246,7 +246,7 @@ function shifting(thing, _centre, from, to, { shift }, [width, height]) {
 export function shiftedThing(thing, [dx, dy], [width, height]) {
   const x = Math.round(thing.move[0] * width + dx) / width
   const y = Math.round(thing.move[1] * height + dy) / height
-  return { ...thing, move: [clamp(x, -1, 1), clamp(y, -1, 1)] }
+  return { ...thing, move: [clamp(x, -MAX_MOVE, MAX_MOVE), clamp(y, -MAX_MOVE, MAX_MOVE)] }
 }
 
 /** Shift turns in steps. @type {Change} */
@@ -258,8 +258,11 @@ function turning(thing, centre, from, to, { shift }) {
   return { ...thing, rotation: ((((turned + 180) % 360) + 360) % 360) - 180 }
 }
 
-/** Corners keep the proportions unless Shift is held; sides scale one way. @param {{ across: boolean, down: boolean }} hold @returns {Change} */
-function scaling({ across, down }) {
+/**
+ * Corners keep the proportions unless Shift is held; sides scale one way. What is pasted always keeps them.
+ * @param {{ across: boolean, down: boolean }} hold @param {boolean} pasted @returns {Change}
+ */
+function scaling({ across, down }, pasted) {
   return (thing, centre, from, to, { shift }) => {
     const angle = (thing.rotation * Math.PI) / 180
     /** Along the object's own axes. @param {Place} p @returns {Place} */
@@ -271,7 +274,7 @@ function scaling({ across, down }) {
     /** @param {number} i */
     const factor = (i) => (Math.abs(a[i]) < 1e-6 ? 1 : Math.max(0.01, b[i] / a[i]))
     let [fx, fy] = [across ? factor(0) : 1, down ? factor(1) : 1]
-    if (across && down && !shift) fx = fy = Math.max(0.01, (a[0] * b[0] + a[1] * b[1]) / (a[0] * a[0] + a[1] * a[1]))
+    if (across && down && (pasted || !shift)) fx = fy = Math.max(0.01, (a[0] * b[0] + a[1] * b[1]) / (a[0] * a[0] + a[1] * a[1]))
     /** @param {number} value */
     const kept = (value) => clamp(Math.round(value * 1000) / 1000, Math.max(MIN_SCALE, 0.05), Math.min(MAX_SCALE, 10))
     return { ...thing, scale: [kept(thing.scale[0] * fx), kept(thing.scale[1] * fy)] }

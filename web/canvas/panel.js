@@ -2,6 +2,7 @@
 
 import { MAX_OBJECTS, NO_LENGTH, isPlaced, serialise } from './drawing.js'
 import { icon } from './icons.js'
+import { extentOf } from './layers.js'
 import { objectColour } from './palette.js'
 import { say } from './words.js'
 
@@ -112,7 +113,7 @@ export class Panel {
 
   /** The line below: what is wrong, what is selected, or what to do. @param {Editor} editor */
   advise(editor) {
-    const warning = editor.problem || editor.notice || editor.warnings[0] || sizeWarning(editor)
+    const warning = editor.problem || editor.notice || editor.ground?.notice || editor.warnings[0] || sizeWarning(editor)
     const note = warning ? '' : arrowNote(editor)
     const text = warning || [note, selected(editor)].filter(Boolean).join(' ') || say(HELP[editor.tool])
     this.help.classList.toggle('dragon-warned', Boolean(warning || note))
@@ -155,7 +156,7 @@ function arrowNote({ drawing: { arrows }, selection, tool, size: [width, height]
 }
 
 /** Numbers of what is in hand, in pixels of the picture; empty where nothing is. @param {Editor} editor */
-function selected({ drawing, selection, tool, active, size: [width, height] }) {
+function selected({ drawing, selection, tool, active, ground, size: [width, height] }) {
   const arrow = selection?.kind === 'arrow' && drawing.arrows[selection.index]
   if (arrow) {
     const [hx, hy, tx, ty] = [arrow[0] * width, arrow[1] * height, arrow[2] * width, arrow[3] * height].map(Math.round)
@@ -164,9 +165,13 @@ function selected({ drawing, selection, tool, active, size: [width, height] }) {
   if (tool !== 'move') return ''
   const thing = drawing.objects[active]
   if (!thing?.mask) return say('maskFirst')
-  if (!isPlaced(thing)) return ''
+  if (!ground && !isPlaced(thing)) return ''
   const [across, down] = thing.scale.map((factor) => factor.toFixed(2))
   const [dx, dy] = [Math.round(thing.move[0] * width), Math.round(thing.move[1] * height)]
   const scale = across === down ? across : `${across} × ${down}`
-  return say('objectPlaced', { number: active + 1, dx, dy, scale, rotation: Math.round(thing.rotation * 10) / 10 })
+  const rotation = Math.round(thing.rotation * 10) / 10
+  const found = ground && extentOf(thing.mask)
+  if (!found) return say('objectPlaced', { number: active + 1, dx, dy, scale, rotation })
+  const [x, y] = [Math.round(found.centre[0] * width) + dx, Math.round(found.centre[1] * height) + dy]
+  return say('objectPasted', { number: active + 1, x, y, scale, rotation })
 }

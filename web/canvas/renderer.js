@@ -15,6 +15,7 @@ import { ARROW, DARK, LIGHT, objectColour } from './palette.js'
  * @property {Layers | null} layers of the picture; null while there is none
  * @property {[number, number]} stage its size in pixels on screen
  * @property {[number, number]} size of the picture, or of the drawing while there is none
+ * @property {import('./editor.js').Ground | null} ground another picture that all objects lie on; null where they lie in their own
  * @property {Drawing} drawing
  * @property {number} active index of the object that tools act on
  * @property {Selection} selection
@@ -40,11 +41,13 @@ export function drawFrame(context, scene, view) {
   drawPicture(context, scene, view)
   for (const [index, thing] of scene.drawing.objects.entries()) drawObject(context, scene, view, thing, index)
   drawLasso(context, scene, view)
-  for (const [index, arrow] of scene.drawing.arrows.entries()) {
+  // Arrows lead from place to place in the objects' own picture.
+  const arrows = scene.ground ? [] : scene.drawing.arrows
+  for (const [index, arrow] of arrows.entries()) {
     const selected = scene.selection?.kind === 'arrow' && scene.selection.index === index
     drawArrow(context, toScreen(view, scene.size, arrow[0], arrow[1]), toScreen(view, scene.size, arrow[2], arrow[3]), ARROW, selected)
   }
-  for (const [index, arrow] of scene.drawing.arrows.entries()) {
+  for (const [index, arrow] of arrows.entries()) {
     drawNumber(context, scene, toScreen(view, scene.size, arrow[0], arrow[1]), toScreen(view, scene.size, arrow[2], arrow[3]), index + 1)
   }
   if (scene.showsBox) drawBox(context, scene, view)
@@ -78,34 +81,44 @@ function away(from, to, reach) {
 }
 
 /** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view */
-function drawPicture(context, { layers, size, drawing, showsResult, showsPull, painting, active }, view) {
+function drawPicture(context, scene, view) {
+  const { layers, size, ground, drawing, showsResult, painting, active } = scene
   context.save()
   context.transform(...view)
   context.imageSmoothingEnabled = view[0] < 4 // pixels are wanted as they are when one looks closely
-  if (!layers) {
+  const shown = drawing.objects.filter((thing, i) => thing.mask && (ground || isPlaced(thing)) && !(painting && i === active))
+  const moved = showsResult ? shown : []
+  if (ground?.picture) {
+    context.drawImage(ground.picture, 0, 0, ...(ground.size ?? size))
+  } else if (ground || !layers) {
     context.fillStyle = 'rgba(128, 128, 140, 0.12)'
-    context.fillRect(0, 0, ...size)
-    context.restore()
-    return
+    context.fillRect(0, 0, ...(ground?.size ?? size))
+  } else {
+    drawVacated(context, scene, layers, moved)
   }
-  const moved = showsResult ? drawing.objects.filter((thing, i) => thing.mask && isPlaced(thing) && !(painting && i === active)) : []
+  for (const thing of moved) if (layers) drawMoved(context, layers, thing, size)
+  context.restore()
+}
+
+/** The picture without what has moved in it, and with what arrows drag. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers @param {Thing[]} moved */
+function drawVacated(context, { size, drawing, showsPull }, layers, moved) {
   const masks = /** @type {import('./mask.js').Mask[]} */ (moved.map(({ mask }) => mask))
   const first = drawing.objects[0]
   const pulled = showsPull ? layers.dragged(drawing.arrows, first && !isPlaced(first) ? first.mask : null) : null
   if (pulled?.leaves && first?.mask) masks.push(first.mask)
   context.drawImage(masks.length ? layers.without(masks) : layers.picture, 0, 0, ...size)
   if (pulled) context.drawImage(pulled.canvas, 0, 0, ...size)
-  const scale = 1 / layers.share
-  for (const thing of moved) {
-    const mask = /** @type {import('./mask.js').Mask} */ (thing.mask)
-    const [cutout, found] = [layers.cutout(mask), extentOf(mask)]
-    if (!cutout || !found) continue
-    context.save()
-    context.transform(...placement(thing, found.centre, size))
-    context.scale(scale, scale)
-    context.drawImage(cutout.canvas, cutout.left, cutout.top)
-    context.restore()
-  }
+}
+
+/** @param {CanvasRenderingContext2D} context @param {Layers} layers @param {Thing} thing @param {[number, number]} size */
+function drawMoved(context, layers, thing, size) {
+  const cutout = thing.mask && layers.cutout(thing.mask)
+  const found = thing.mask && extentOf(thing.mask)
+  if (!cutout || !found) return
+  context.save()
+  context.transform(...placement(thing, found.centre, size))
+  context.scale(1 / layers.share, 1 / layers.share)
+  context.drawImage(cutout.canvas, cutout.left, cutout.top)
   context.restore()
 }
 
@@ -117,7 +130,11 @@ function drawObject(context, scene, view, thing, index) {
   const colour = objectColour(index)
   const unit = /** @type {Matrix} */ ([scene.size[0], 0, 0, scene.size[1], 0, 0])
   const found = painted ? null : extentOf(mask)
-  const goes = found && isPlaced(thing) ? placement(thing, found.centre, scene.size) : null
+  const goes = found && (scene.ground || isPlaced(thing)) ? placement(thing, found.centre, scene.size) : null
+  if (scene.ground) {
+    if (goes) strokeOutline(context, outlineOf(mask), multiply(multiply(view, goes), unit), colour, !scene.showsResult)
+    return
+  }
   const leaves = Boolean(goes) && scene.showsResult
   if (!leaves) {
     context.save()
@@ -236,7 +253,7 @@ function drawLasso(context, { lasso, active }, view) {
 }
 
 /** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view */
-function drawBox(context, { drawing, active, size }, view) {
+function drawBox(context, { drawing, active, size, ground }, view) {
   const thing = drawing.objects[active]
   const box = thing && boxOnScreen(thing, size, view)
   if (!box) return
@@ -262,7 +279,7 @@ function drawBox(context, { drawing, active, size }, view) {
     context.fill()
     context.stroke()
   }
-  for (const [x, y] of box.sides) {
+  for (const [x, y] of ground ? [] : box.sides) { // pasting takes one scale
     context.beginPath()
     context.arc(x, y, 4, 0, 2 * Math.PI)
     context.fill()

@@ -54,6 +54,9 @@ function accompany(node, editor, host) {
     editor.setPicture(image, image ? [image.naturalWidth, image.naturalHeight] : [0, 0])
     if (notice) editor.setNotice(notice)
   })
+  const onto = follow(node, host, 'onto', (image, notice) => {
+    editor.setOnto(image || notice ? { picture: image, size: image && [image.naturalWidth, image.naturalHeight], notice } : null)
+  })
   let heard = false
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer
@@ -62,6 +65,7 @@ function accompany(node, editor, host) {
   const hear = (output) => {
     heard = true
     picture.hear(ranPicture(output.dragon_picture?.[0]))
+    onto.hear(ranPicture(output.dragon_onto?.[0]))
     editor.lendMask(decodeRuns(output.dragon_mask?.[0]))
   }
 
@@ -72,6 +76,7 @@ function accompany(node, editor, host) {
     const known = heard ? undefined : host.output(node)
     if (known) hear(known)
     picture.look()
+    onto.look()
   }
 
   /** A node that is only copied from, or whose subgraph has gone, is not told so: it must not be looked after for ever. */
@@ -95,6 +100,7 @@ function accompany(node, editor, host) {
     editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
     editor.refresh()
     picture.renew()
+    onto.renew()
   }
   node.onConnectionsChange = function (...change) {
     onConnectionsChange?.apply(this, change)

@@ -35,6 +35,7 @@ const ENGLISH = Object.freeze({
   arrowPins: 'Arrow {number} has no length: it only pins its point.',
   arrowLeaves: 'Arrow {number} leaves the picture.',
   objectPlaced: 'Object {number}: dx {dx}, dy {dy} px, scale {scale}, {rotation}°. R puts it back.',
+  objectPasted: 'Object {number}: middle at {x}, {y} px, scale {scale}, {rotation}°. R puts it back.',
 
   startAnew: 'Start anew',
   startAnewHelp: 'Throws the unreadable drawing away',
@@ -99,6 +100,7 @@ const CHINESE = Object.freeze({
   arrowPins: '箭头 {number} 没有长度：只会固定所在的点。',
   arrowLeaves: '箭头 {number} 超出了图像。',
   objectPlaced: '物体 {number}：dx {dx}，dy {dy} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
+  objectPasted: '物体 {number}：中心在 {x}，{y} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
 
   startAnew: '重新开始',
   startAnewHelp: '丢弃无法读取的绘制内容',

@@ -1,0 +1,192 @@
+"""Pasting on DragonCanvas: masks are painted on the one picture, and the objects placed on the other."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dragon_core.drawing import read_drawing
+
+SCENE, SIZE = (640, 400), (400, 640)
+MAGENTA, LIME, ORANGE = (255, 0, 255), (0, 255, 0), (255, 128, 0)
+#: Round the magenta mark at (120.5, 90.5), which is off its middle (120, 110).
+MASK = ((100, 70), (140, 70), (140, 150), (100, 150), (100, 70))
+SCREENSHOTS = os.environ.get("DRAGON_SCREENSHOTS")
+#: Pictures to paste into, with the place of an orange mark in them.
+GROUNDS = {"tall.png": ((300, 520), (220.5, 400.5)), "wide.png": ((1500, 600), (1300.5, 250.5)), "small.png": ((200, 160), (150.5, 60.5))}
+
+
+@pytest.fixture(autouse=True)
+def _grounds(input_folder: Path) -> None:
+    for name, ((width, height), (x, y)) in GROUNDS.items():
+        pixels = np.full((height, width, 3), 60, np.uint8)
+        reach = max(2, max(width, height) // 200)
+        pixels[int(y) - reach : int(y) + reach + 1, int(x) - reach : int(x) + reach + 1] = ORANGE
+        Image.fromarray(pixels).save(input_folder / name)
+
+
+def pasting(frontend: Any, ground: str) -> Any:
+    """A canvas with a mask on marks.png, and another picture to paste into."""
+    canvas = frontend.canvas()
+    frontend.js(
+        f"""(ground) => {{
+            const loader = LiteGraph.createNode('LoadImage')
+            loader.pos = [-2000, 600]
+            app.graph.add(loader)
+            loader.widgets.find(({{ name }}) => name === 'image').value = ground
+            loader.connect(0, {canvas.node}, {canvas.node}.inputs.findIndex(({{ name }}) => name === 'onto'))
+        }}""",
+        ground,
+    )
+    frontend.page.wait_for_function(f"() => {canvas.editor}.onto?.picture")
+    canvas.tool("Lasso")
+    canvas.draw(*MASK)
+    return canvas
+
+
+def seen(canvas: Any, colour: tuple[int, int, int]) -> bool:
+    return bool((np.abs(canvas.pixels() - np.array(colour)).max(-1) < 70).any())
+
+
+def keep(canvas: Any, name: str) -> None:
+    if SCREENSHOTS:
+        canvas.frontend.page.screenshot(path=Path(SCREENSHOTS) / f"{name}_{canvas.frontend.renderer}.png")
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_a_mask_on_one_picture_is_dragged_on_the_other(frontend: Any, ground: str) -> None:
+    canvas = pasting(frontend, ground)
+    (width, height), mark = GROUNDS[ground]
+    assert seen(canvas, LIME) and not seen(canvas, ORANGE), "masks are painted on the picture that the object is in"
+    keep(canvas, f"paste_lasso_{ground}")
+    canvas.tool("Move")
+    canvas.settle()
+    assert not seen(canvas, LIME), "the other picture is not shown"
+    scale = canvas.do("editor.viewMatrix()[0]")
+    precision = max(1.1, 1.1 / scale)
+    assert np.abs(np.array(canvas.find(ORANGE)) - canvas.at(*mark)).max() < 1.5
+    assert np.abs(np.array(canvas.find(MAGENTA)) - canvas.at(120.5, 90.5)).max() < 2, "the object lies where it was in its picture"
+    goal = canvas.find(ORANGE)
+    canvas.drag(canvas.find(MAGENTA), goal)  # from mark to mark
+    thing = read_drawing(canvas.queued(), SIZE).object(1)
+    assert np.abs(np.array(thing.shift(SIZE)) - [mark[0] - 120.5, mark[1] - 90.5]).max() <= precision
+    assert canvas.drawing()["size"] == list(SCENE)
+    x, y = 120 + thing.shift(SIZE)[0], 110 + thing.shift(SIZE)[1]
+    assert any(f"{x + off}, {y + also} px" in canvas.help for off in (-1, 0, 1) for also in (-1, 0, 1)), canvas.help
+    frontend.page.mouse.move(5, 5)
+    canvas.settle()
+    assert np.abs(np.array(canvas.find(MAGENTA)) - goal).max() < 3
+    keep(canvas, f"paste_move_{ground}")
+    canvas.tool("Brush")
+    canvas.settle()
+    assert np.abs(np.array(canvas.find(MAGENTA)) - canvas.at(120.5, 90.5)).max() < 1.5, "the object has left its own picture"
+    assert seen(canvas, LIME)
+    assert frontend.complaints == []
+
+
+def test_what_the_server_makes_of_it(frontend: Any) -> None:
+    """x and y are the middle of what is seen, and the preview lies in the other picture."""
+    canvas = pasting(frontend, "wide.png")
+    canvas.tool("Move")
+    canvas.draw((120, 130), (1020, 330))
+    dx, dy = read_drawing(canvas.queued(), SIZE).object(1).shift(SIZE)
+    assert dx == pytest.approx(900, abs=4) and dy == pytest.approx(200, abs=4), "further than its own picture is wide"
+    shown = frontend.js(
+        f"""async () => {{
+            const node = {canvas.node}
+            const shown = ['x', 'y'].map((name, i) => {{
+                const any = LiteGraph.createNode('PreviewAny')
+                any.pos = [-2000, 900 + 300 * i]
+                app.graph.add(any)
+                node.connect(node.outputs.findIndex((output) => output.name === name), any, 0)
+                return any.id
+            }})
+            await app.queuePrompt(0, 1)
+            return shown
+        }}"""
+    )
+    frontend.page.wait_for_function("(ids) => ids.every((id) => app.nodeOutputs[id]?.text)", arg=shown, timeout=60_000)
+    x, y = (float(frontend.js("(id) => app.nodeOutputs[id].text[0]", node)) for node in shown)
+    assert (x, y) == pytest.approx((120 + dx, 110 + dy), abs=1.5)
+    assert "middle at" in canvas.help
+
+
+def test_a_paste_keeps_proportions_and_is_nudged_and_put_back(frontend: Any) -> None:
+    canvas = pasting(frontend, "tall.png")
+    canvas.tool("Move")
+    page = frontend.page
+    page.keyboard.down("Shift")
+    canvas.draw((140, 150), (160, 150))  # a corner; in one's own picture Shift stretches
+    page.keyboard.up("Shift")
+    (wide, high) = canvas.drawing()["objects"][0]["scale"]
+    assert wide == high > 1.05
+    before = canvas.drawing()["objects"][0]["move"]
+    canvas.press("ArrowRight", "ArrowDown")
+    after = canvas.drawing()["objects"][0]["move"]
+    assert np.abs((np.array(after) - before) * SCENE - [1, 1]).max() < 1e-3
+    canvas.press("r")
+    assert canvas.drawing()["objects"][0]["scale"] == [1, 1]
+    canvas.press("Control+z")
+    assert canvas.drawing()["objects"][0]["scale"] == [wide, high]
+    canvas.press("p")
+    canvas.settle()
+    assert not seen(canvas, MAGENTA), "what is under the object can be looked at"
+    canvas.press("p")
+
+
+def test_a_ground_made_by_another_node_shows_after_a_run_and_goes_with_its_link(frontend: Any) -> None:
+    canvas = pasting(frontend, "tall.png")
+    frontend.js(
+        f"""() => {{
+            const inverter = LiteGraph.createNode('ImageInvert')
+            app.graph.add(inverter)
+            inverter.pos = [-2000, 1200]
+            app.graph.nodes.findLast(({{ type }}) => type === 'LoadImage').connect(0, inverter, 0)
+            inverter.connect(0, {canvas.node}, {canvas.node}.inputs.findIndex(({{ name }}) => name === 'onto'))
+        }}"""
+    )
+    frontend.page.wait_for_function(f"() => {canvas.editor}.onto && !{canvas.editor}.onto.picture")
+    assert "Run once" not in canvas.help
+    canvas.tool("Move")
+    assert "Run once" in canvas.help
+    canvas.settle()
+    assert seen(canvas, MAGENTA) and not seen(canvas, LIME)
+    frontend.js("async () => { await app.queuePrompt(0, 1) }")
+    frontend.page.wait_for_function(f"() => {canvas.editor}.onto?.size?.[0] === 300", timeout=60_000)
+    canvas.settle()
+    inverted = tuple(255 - value for value in ORANGE)
+    assert np.abs(np.array(canvas.find(inverted)) - canvas.at(220.5, 400.5)).max() < 1.5
+    frontend.js(f"() => {{ {canvas.node}.disconnectInput({canvas.node}.inputs.findIndex(({{ name }}) => name === 'onto')) }}")
+    frontend.page.wait_for_function(f"() => !{canvas.editor}.onto")
+    canvas.settle()
+    assert seen(canvas, LIME), "its own picture again"
+    assert frontend.complaints == []
+
+
+def test_zooms_are_each_pictures_own(frontend: Any) -> None:
+    canvas = pasting(frontend, "tall.png")
+    canvas.press("+", "+")
+    zoom = canvas.do("editor.view.zoom")
+    assert zoom > 1.5
+    canvas.tool("Move")
+    assert canvas.do("editor.view.zoom") == 1
+    canvas.tool("Brush")
+    assert canvas.do("editor.view.zoom") == zoom
+
+
+def test_a_pasting_canvas_survives_saving_and_loading(frontend: Any) -> None:
+    canvas = pasting(frontend, "tall.png")
+    canvas.tool("Move")
+    canvas.draw((120, 130), (150, 300))
+    text = canvas.queued()
+    frontend.js("async () => { const saved = JSON.parse(JSON.stringify(app.graph.serialize())); await app.loadGraphData(saved) }")
+    frontend.page.wait_for_timeout(800)
+    frontend.page.wait_for_function(f"() => {canvas.editor}.layers && {canvas.editor}.onto?.picture")
+    assert canvas.queued() == text and json.loads(text)["size"] == list(SCENE)
+    assert frontend.complaints == []
