@@ -125,6 +125,7 @@ def test_a_file_that_comes_late_or_changes_is_shown(frontend: Any, input_folder:
 def test_numbers_of_arrows_stay_on_the_stage(frontend: Any) -> None:
     """A wide picture reaches to the stage's sides but for a few pixels."""
     canvas = frontend.canvas()
+    canvas.do("(editor.stage.style.background = 'rgb(128, 128, 128)')")
     dark = []
     for start, end in ((0.5, 0.8), (0.002, 0.3), (0.998, 0.7)):
         canvas.do(f"editor.edit((now) => ({{ ...now, arrows: [[{start}, 0.5, {end}, 0.5]] }}))")
