@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,39 +19,77 @@ from .in_place import writing_in_place
 ATTENTION = "optimized_attention_override"
 
 
+def is_foreign(tensor: Tensor) -> bool:
+    """Whether autograd cannot save a tensor, because inference mode made it, or the parameter that it still is.
+
+    A parameter from inference mode that is moved to another device outside of it (`Module.to` sets its `data`) says that it is no
+    inference tensor, but still has no version for autograd to watch.
+    """
+    try:
+        return tensor._version < 0
+    except RuntimeError:
+        return True
+
+
 def make_differentiable(unet: nn.Module) -> None:
-    """Replace weights that were created in inference mode by equal ones that autograd accepts, one tensor at a time.
+    """Replace weights that autograd does not accept by equal ones, one tensor at a time, and have it compute no gradients of weights.
 
     ComfyUI loads checkpoints inside inference mode; such tensors can be used but not saved for a backward pass.
     """
     for module in unet.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.is_inference():
+            if is_foreign(parameter):
                 setattr(module, name, nn.Parameter(parameter.detach().clone(), requires_grad=False))
+            elif parameter.requires_grad:  # what only their gradients need would be saved, too
+                setattr(module, name, nn.Parameter(parameter.detach(), requires_grad=False))
         for name, buffer in module.named_buffers(recurse=False):
-            if buffer.is_inference():
+            if is_foreign(buffer):
                 setattr(module, name, buffer.clone())
 
 
-def out_of_inference(value: Any) -> Any:
-    """A copy of nested conditioning in which no tensor belongs to inference mode."""
+@dataclass(frozen=True)
+class Copied:
+    """A tensor of inference mode, the copy that stands in for it, and the copy's version when nobody had written to it."""
+
+    foreign: Tensor
+    copy: Tensor
+    version: int
+
+
+def out_of_inference(value: Any, copies: list[Copied] | None = None) -> Any:
+    """A copy of nested conditioning in which no tensor belongs to inference mode; ``copies`` gets what was copied."""
     if isinstance(value, Tensor):
-        return value.clone() if value.is_inference() else value
+        if not is_foreign(value):
+            return value
+        copy = value.detach().clone()
+        if copies is not None:
+            copies.append(Copied(value, copy, copy._version))
+        return copy
     if isinstance(value, dict):
-        return {k: out_of_inference(v) for k, v in value.items()}
+        return {k: out_of_inference(v, copies) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(out_of_inference(v) for v in value)
+        inner = [out_of_inference(v, copies) for v in value]
+        return type(value)(*inner) if hasattr(value, "_fields") else type(value)(inner)  # a named tuple takes its fields one by one
     return value
 
 
 class ForeignTensors(TorchFunctionMode):
-    """Other packs' patches may bring tensors of inference mode (an IP-Adapter's weights), which autograd cannot save: copies can be."""
+    """Other packs' patches may bring tensors of inference mode (an IP-Adapter's weights), which autograd cannot save: copies can be.
+
+    What is written into such a tensor goes to the copy and from there to the tensor itself, so that a buffer some pack keeps stays up to date.
+    """
 
     @override
     def __torch_function__(self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if getattr(function, "__name__", "") == "__get__":
+        if getattr(function, "__name__", "") in ("__get__", "__set__"):
             return function(*args)
-        return function(*(out_of_inference(a) for a in args), **{k: out_of_inference(v) for k, v in (kwargs or {}).items()})
+        copies: list[Copied] = []
+        result = function(*out_of_inference(tuple(args), copies), **out_of_inference(dict(kwargs or {}), copies))
+        for each in copies:
+            if each.copy._version != each.version:
+                with torch.inference_mode():
+                    each.foreign.copy_(each.copy.detach())
+        return result
 
 
 @contextmanager

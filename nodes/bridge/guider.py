@@ -86,12 +86,17 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     # ComfyUI calls sample → outer_sample → inner_sample → SAMPLER → predict_noise.
 
     def sample(self, noise: Tensor, latent_image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        # Nodes run in inference mode, where nothing can be differentiated; the whole run leaves it.
-        with torch.inference_mode(False), torch.no_grad():
-            self.original_conds = {k: out_of_inference(v) for k, v in self.original_conds.items()}
-            args = tuple(out_of_inference(a) for a in args)
-            kwargs = {k: out_of_inference(v) for k, v in kwargs.items()}
-            return super().sample(noise.clone(), latent_image.clone(), *args, **kwargs)
+        if self.strength > 0:
+            # Nodes run in inference mode, where nothing can be differentiated; the whole run leaves it.
+            with torch.inference_mode(False), torch.no_grad():
+                self.original_conds = out_of_inference(self.original_conds)
+                args, kwargs = out_of_inference(args), out_of_inference(kwargs)
+                result = super().sample(noise.clone(), latent_image.clone(), *args, **kwargs)
+        else:
+            result = super().sample(noise, latent_image, *args, **kwargs)
+        if not torch.isfinite(result).all():
+            raise DragonError("the edit ended in values that are not numbers: use an fp32 or bf16 model, or lower energy_scale")
+        return result
 
     def outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.strength > 0:
