@@ -16,6 +16,10 @@ from torch import Tensor
 
 from ...dragon_core.errors import DragonError
 
+WHOLE = (
+    "which guidance needs: close other programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
+)
+
 
 def family(model: comfy.model_patcher.ModelPatcher) -> str:
     """The model's kind as ComfyUI calls it."""
@@ -61,19 +65,26 @@ def schedule_sigmas(model: comfy.model_patcher.ModelPatcher, scheduler: str, ste
 
 
 def load_fully(executor: Callable[..., Any], model: comfy.model_patcher.ModelPatcher, *args: Any, **kwargs: Any) -> Any:
-    """PREPARE_SAMPLING wrapper: asks for all weights on the device."""
-    comfy.model_management.load_models_gpu([model], force_full_load=True)
-    return executor(model, *args, **kwargs)
+    """PREPARE_SAMPLING wrapper: all weights on the device.
+
+    After ComfyUI's own loading, not before: that one makes room for activations by moving weights out again, which guidance does without.
+    """
+    if "force_full_load" in kwargs:  # releases of 2026
+        kwargs["force_full_load"] = True
+    try:
+        prepared = executor(model, *args, **kwargs)
+        additional = prepared[2]  # ControlNets and the like would be moved out for the model's sake, were they not named with it
+        comfy.model_management.load_models_gpu([model, *additional], force_full_load=True)
+    except comfy.model_management.OOM_EXCEPTION as error:
+        raise DragonError(f"the model does not fit into memory as a whole, {WHOLE}") from error
+    return prepared
 
 
 def require_loaded(model: comfy.model_patcher.ModelPatcher) -> None:
     """Raise unless all weights lie on the device: a backward pass through partially loaded ones could be silently wrong."""
     if getattr(model.model, "model_lowvram", False) or model.loaded_size() < model.model_size():
         missing = (model.model_size() - model.loaded_size()) / 2**20
-        raise DragonError(
-            f"the model does not fit into memory as a whole ({missing:.0f} MB are missing), which guidance needs: close other "
-            "programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
-        )
+        raise DragonError(f"the model does not fit into memory as a whole ({missing:.0f} MB are missing), {WHOLE}")
 
 
 def resident(model: comfy.model_patcher.ModelPatcher) -> comfy.model_patcher.ModelPatcher:

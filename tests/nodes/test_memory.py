@@ -11,18 +11,52 @@ import torch
 
 def test_partly_loaded_model(fresh_mini: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
     """Another pack that makes room at the wrong moment leaves the model as ComfyUI's low-VRAM mode would."""
-    from comfy.patcher_extension import WrappersMP
-
-    def make_room(executor: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-        prepared = executor(model, *args, **kwargs)
-        model.partially_unload(torch.device("cpu"), 4 * 2**20)
-        return prepared
+    from comfy.patcher_extension import CallbacksMP
 
     model = fresh_mini.model.clone()
-    model.add_wrapper_with_key(WrappersMP.PREPARE_SAMPLING, "a", make_room)
+    model.add_callback_with_key(CallbacksMP.ON_PRE_RUN, "a", lambda patcher: patcher.partially_unload(torch.device("cpu"), 4 * 2**20))
     with refused("DragonSampler", "does not fit into memory", "--lowvram"):
         sample(scene, model=model, energy=move(scene))
     assert torch.isfinite(sample(scene, model=model, energy=move(scene), energy_scale=0.0)).all(), "nothing to differentiate: no need"
+
+
+def test_a_card_with_room_for_the_weights_and_little_else(
+    fresh_mini: Any, scene: Any, sample: Any, move: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ComfyUI would move weights out again to make room for activations; guidance wants them all, and they do fit."""
+    import comfy.model_management as management
+
+    model = fresh_mini.model
+    card = model.model_size() + 600 * 2**20
+
+    def free(_device: Any = None, torch_free_too: bool = False) -> Any:
+        left = card - model.loaded_size()
+        return (left, 0) if torch_free_too else left
+
+    monkeypatch.setattr(management, "is_device_cpu", lambda _device: False)
+    monkeypatch.setattr(management, "get_free_memory", free)
+    monkeypatch.setattr(management, "vram_state", management.VRAMState.NORMAL_VRAM)
+    monkeypatch.setattr(management, "soft_empty_cache", lambda force=False: None)
+    monkeypatch.setattr(management, "minimum_inference_memory", lambda: 1200 * 2**20)
+    assert torch.isfinite(sample(scene, model=model, energy=move(scene))).all()
+    assert model.loaded_size() >= model.model_size()
+
+
+def test_a_card_that_is_too_small(
+    fresh_mini: Any, scene: Any, sample: Any, move: Any, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Running out of memory while the weights are loaded is said in words that help."""
+    import comfy.model_management as management
+
+    def load(models: Any, *_args: Any, force_full_load: bool = False, **_kwargs: Any) -> None:
+        if force_full_load:
+            raise management.OOM_EXCEPTION("CUDA out of memory")
+        real(models)
+
+    real = management.load_models_gpu
+    monkeypatch.setattr(management, "load_models_gpu", load)
+    with refused("DragonSampler", "does not fit into memory as a whole", "fp16 checkpoint"):
+        sample(scene, model=fresh_mini.model, energy=move(scene))
 
 
 class Paging(comfy.model_patcher.ModelPatcher):
