@@ -19,6 +19,8 @@ from .tasks.edit import Edit
 
 #: Slopes below this are as good as none; its reciprocal is still a float32.
 SMALLEST_SLOPE = 1e-30
+#: What the slopes are brought to, in turn, for as long as the way back overflows: float16 ends at 65504.
+HEADROOM = (1.0, 2.0**-8, 2.0**-14)
 #: How many times larger than at the first guided step g may become.
 MOST_GROWTH = 10.0
 
@@ -26,7 +28,7 @@ MOST_GROWTH = 10.0
 def masked_gradient(z: Tensor, energies: Energies, mask: Tensor, features: Features) -> Tensor:
     """m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content: float32 with the shape of ``z`` (B, C, h, w); ``mask`` is (M, h, w).
 
-    ``features``: what the energies were computed from, float32, and all through which they depend on ``z``.
+    ``features``: what the energies were computed from, float32, and all through which they depend on ``z``, and all they have in common.
     """
     edit = _gradient(energies.edit, z, features, again=energies.content.requires_grad)
     content = _gradient(energies.content, z, features, again=False)
@@ -42,11 +44,17 @@ def _gradient(energy: Tensor, z: Tensor, features: Features, again: bool) -> Ten
     """
     if not energy.requires_grad:
         return torch.zeros_like(z, dtype=torch.float32)
-    slopes = torch.autograd.grad(energy.sum(), features, retain_graph=True, materialize_grads=True)
+    # What the energies have saved, features several times over, is let go before the model's own graph is gone through.
+    slopes = list(torch.autograd.grad(energy.sum(), features, materialize_grads=True))
     largest = torch.stack([slope.flatten(1).abs().amax(1) for slope in slopes]).amax(0).clamp(min=SMALLEST_SLOPE)
     scale = torch.exp2(-largest.log2().round()).view(-1, 1, 1, 1)
-    gradient = torch.autograd.grad(features, z, [slope * scale for slope in slopes], retain_graph=again)[0]
-    return gradient.float() / scale
+    scaled = [slopes.pop(0) * scale for _ in features]
+    for room in HEADROOM:
+        start = scaled if room == 1 else [slope * room for slope in scaled]
+        gradient = torch.autograd.grad(features, z, start, retain_graph=again or room != HEADROOM[-1])[0].float() / room
+        if torch.isfinite(gradient).all():
+            break
+    return gradient / scale
 
 
 def with_kappa(edits: Sequence[Edit]) -> tuple[Edit, ...]:
