@@ -61,6 +61,11 @@ def exchange_tokens(query: Tensor, key: Tensor, value: Tensor, options: Options)
     block = options.get("block")
     if block is None or block[0] != "output":
         return query, key, value
+    if query.shape[0] != key.shape[0]:
+        raise DragonError(
+            "DragonCrossAttnPatch: a patch before it cuts the picture into tiles for attention (HyperTile), among which shared keys and "
+            "values would be dealt out at random: bypass that patch"
+        )
     place = (block[1], options.get("block_index", 0))
     if exchange.collected is not None:
         height, width = options["activations_shape"][-2:]

@@ -103,3 +103,12 @@ def test_patching_twice_does_not_concatenate_twice(scene: Any, sample: Any, shar
     model, heard = listening(share(scene, mode="concat", model=share(scene, mode="concat")))
     sample(scene, model=model)
     assert max(keys / queries for _, _, queries, keys in heard) == 2
+
+
+def test_attention_in_tiles_is_refused(run: Any, mini: Any, make_scene: Any, sample: Any, move: Any, refused: Any) -> None:
+    """HyperTile cuts up queries only; keys and values of two pictures would be split among its tiles without an error."""
+    scene = make_scene(256, 256)
+    (tiled,) = run("HyperTile", model=mini.model, tile_size=64, swap_size=1, max_depth=2)
+    (model,) = run("DragonCrossAttnPatch", model=tiled, branch=scene.branch, mode="concat", start=0.0, end=1.0)
+    with refused("DragonCrossAttnPatch", "HyperTile", "bypass"):
+        sample(scene, model=model, energy=move(scene), energy_scale=0.5)
