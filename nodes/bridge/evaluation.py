@@ -19,7 +19,7 @@ from ...dragon_core.errors import DragonError
 from ...dragon_core.features import Features, Views, to_grid
 from ...dragon_core.guidance import GuidanceScale, masked_gradient, reach
 from .gradients import ATTENTION, differentiable, differentiable_attention
-from .memory import MIB, Tally, spilling
+from .memory import MIB, Tally, spill_of
 from .tokens import STATE, Layers, TokenExchange, exchange_tokens
 
 log = logging.getLogger(__name__)
@@ -76,9 +76,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class EnergyReading:
-    """Energies of one guided evaluation, for those who want to see why an edit failed: by picture, (B,)."""
+    """Energies of one guided evaluation, for those who want to see why an edit failed: by picture, (B,). ``step``: 0 … ``steps`` - 1."""
 
     step: int
+    steps: int
     sigma: float
     edit: Tensor
     content: Tensor
@@ -202,8 +203,8 @@ class GuidedEvaluation:
             )
         transformer = args[-1] if args and isinstance(args[-1], dict) else kwargs["transformer_options"]
         shares = [self.shares[uuid] for uuid in transformer["uuids"]]
-        # Where others act, autograd must keep the tensors themselves to see who writes into them: the inner context has its way.
-        with spilling(self.unet, z.device) as tally, differentiable(self.others):
+        spill = spill_of(self.unet, z.device)
+        with differentiable(self.others, spill):
             z = z.detach().requires_grad_(True)
             out = executor(z, *args, **kwargs)
             views = self._views(self.tap.to_grid(), len(shares))
@@ -211,7 +212,8 @@ class GuidedEvaluation:
             mask = self.layout.edit_mask
             mask = mask if mask.shape[0] == 1 else mask.repeat(len(shares), 1, 1)
             gradient = masked_gradient(z, energies, mask, views.generation)
-        self.run.account(tally)
+        if spill is not None:
+            self.run.account(spill.tally)
         self.pulls = energies.edit.requires_grad
         said = (gradient, energies.edit, energies.content, energies.left)
         parts = (part.detach().unflatten(0, (len(shares), self.batch)) for part in said)
@@ -255,4 +257,5 @@ class GuidedEvaluation:
     def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
         size = guidance.flatten(1).norm(dim=1) / eps.flatten(1).norm(dim=1)
         edit, content = self._mean(lambda row: row.edit), self._mean(lambda row: row.content)
-        return EnergyReading(step, self.sigma, edit.cpu(), content.cpu(), size.cpu())
+        steps = 0 if self.run.path is None else len(self.run.path) - 1
+        return EnergyReading(step, steps, self.sigma, edit.cpu(), content.cpu(), size.cpu())

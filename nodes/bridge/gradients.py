@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from .in_place import writing_in_place
+from .memory import Spill, spilling
 
 #: Where ComfyUI looks for another attention function.
 ATTENTION = "optimized_attention_override"
@@ -93,11 +94,16 @@ class ForeignTensors(TorchFunctionMode):
 
 
 @contextmanager
-def differentiable(others: bool) -> Iterator[None]:
-    """Gradients on. ``others``: ControlNets or patches of other packs act on the way, which may write in place (FreeU does)."""
+def differentiable(others: bool, spill: Spill | None = None) -> Iterator[None]:
+    """Gradients on, and room for what they need: ``spill`` takes it to RAM where the device is full.
+
+    ``others``: ControlNets or patches of other packs act on the way, which may write in place (FreeU does).
+    """
     with torch.enable_grad(), ForeignTensors(), ExitStack() as stack:
         if others:  # costs up to half as much again as the evaluation itself
-            stack.enter_context(writing_in_place())
+            stack.enter_context(writing_in_place(spill))
+        elif spill is not None:
+            stack.enter_context(spilling(spill))
         yield
 
 

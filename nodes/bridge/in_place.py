@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from operator import attrgetter
 from typing import Any
 from weakref import WeakSet
 
@@ -19,6 +18,8 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
+
+from .memory import Away, Spill
 
 
 class Saved:
@@ -74,8 +75,19 @@ class CopyBeforeWrite(TorchDispatchMode):
 
 
 @contextmanager
-def writing_in_place() -> Iterator[None]:
-    """Forward and backward within may write into tensors that autograd has saved; the gradient is that of the values they had."""
+def writing_in_place(spill: Spill | None = None) -> Iterator[None]:
+    """Forward and backward within may write into tensors that autograd has saved; the gradient is that of the values they had.
+
+    What ``spill`` takes to RAM is a copy already, and safe.
+    """
     mode = CopyBeforeWrite()
-    with mode, torch.autograd.graph.saved_tensors_hooks(mode.save, attrgetter("tensor")):
+
+    def pack(tensor: Tensor) -> Saved | Away:
+        away = None if spill is None else spill.away(tensor)
+        return mode.save(tensor) if away is None else away
+
+    def unpack(packed: Saved | Away) -> Tensor:
+        return packed.tensor if isinstance(packed, Saved) else packed.back()
+
+    with mode, torch.autograd.graph.saved_tensors_hooks(pack, unpack):
         yield

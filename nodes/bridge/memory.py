@@ -1,4 +1,4 @@
-"""Room for a backward pass: what autograd saves goes to RAM while the card is nearly full. Beside ``bridge.py``, on its terms."""
+"""Room for a backward pass: what autograd saves goes to RAM while the card is nearly full."""
 
 from __future__ import annotations
 
@@ -52,62 +52,77 @@ class Away:
 
     copy: Tensor
     stride: tuple[int, ...]
+    device: torch.device
+
+    def back(self) -> Tensor:
+        there = torch.empty_strided(self.copy.shape, self.stride, dtype=self.copy.dtype, device=self.device)
+        return there.copy_(self.copy)
 
 
-@contextmanager
-def spilling(unet: nn.Module, device: torch.device, free: Callable[[], int] | None = None) -> Iterator[Tally]:
-    """Forward and backward in here need the device's memory for one layer at a time, rather than for all of them, where there is no more.
+class Spill:
+    """Decides, tensor by tensor when it is saved, what goes to RAM: weights and small tensors stay, and so does everything while more than
+    ``KEEP_FREE`` is free. Values come back bit for bit. The copies belong to the graph and die with it.
 
-    Tensor by tensor, when it is saved: weights and small tensors stay, and so does everything while more than ``KEEP_FREE`` is free.
-    Values come back bit for bit. The copies belong to the graph and die with it. ``free`` says how many bytes are free; left out,
-    ComfyUI is asked, and nothing is done on a device that has no memory of its own.
-
-    PyTorch heeds the innermost pair of hooks only: where `in_place.writing_in_place` or a checkpoint is inside, that one acts.
+    ``free``: how many bytes of the device are free.
     """
-    tally = Tally()
-    if free is None:
-        if device.type in NOTHING_TO_GAIN:
-            yield tally
-            return
-        free = lambda: int(comfy.model_management.get_free_memory(device))  # noqa: E731
-    weights = {tensor.untyped_storage().data_ptr() for tensor in itertools.chain(unet.parameters(), unet.buffers())}
-    lockable = MOST_LOCKED * comfy.model_management.total_ram * MIB if device.type == "cuda" else 0
-    room = 0
 
-    def fits(size: int) -> bool:
+    def __init__(self, unet: nn.Module, device: torch.device, free: Callable[[], int]) -> None:
+        self.tally = Tally()
+        self.device, self.free = device, free
+        self.weights = {tensor.untyped_storage().data_ptr() for tensor in itertools.chain(unet.parameters(), unet.buffers())}
+        self.lockable = MOST_LOCKED * comfy.model_management.total_ram * MIB if device.type == "cuda" else 0
+        self.room = 0
+
+    def away(self, tensor: Tensor) -> Away | None:
+        """What stands in for a tensor that went to RAM; None for one that stays."""
+        storage, size = tensor.untyped_storage(), tensor.nbytes
+        # An expanded tensor is larger than its memory.
+        worth = tensor.device == self.device and LEAST <= size <= storage.nbytes() and storage.data_ptr() not in self.weights
+        return Away(self._copied(tensor), tensor.stride(), self.device) if worth and not self._fits(size) else None
+
+    def _fits(self, size: int) -> bool:
         """Whether a tensor may stay. A reading takes the driver a while; half of what it found is given away before the next one."""
-        nonlocal room
-        if room < size:
-            room = (free() - KEEP_FREE) // 2
-        if room < size:
+        if self.room < size:
+            self.room = (self.free() - KEEP_FREE) // 2
+        if self.room < size:
             return False
-        room -= size
+        self.room -= size
         return True
 
-    def copied(tensor: Tensor) -> Tensor:
-        lock = tally.locked + tensor.nbytes <= lockable
+    def _copied(self, tensor: Tensor) -> Tensor:
+        lock = self.tally.locked + tensor.nbytes <= self.lockable
         try:
             copy = torch.empty_like(tensor, device="cpu", pin_memory=lock)
         except RuntimeError:  # the system lets no more be locked
             lock, copy = False, torch.empty_like(tensor, device="cpu")
         # Blocking: what the tensor leaves behind is free at once, and free() counts it for the next one.
         copy.copy_(tensor)
-        tally.spilled += tensor.nbytes
-        tally.locked += tensor.nbytes if lock else 0
+        self.tally.spilled += tensor.nbytes
+        self.tally.locked += tensor.nbytes if lock else 0
         return copy
 
+
+def spill_of(unet: nn.Module, device: torch.device) -> Spill | None:
+    """None on a device that has no memory of its own: there is nothing to gain."""
+    if device.type in NOTHING_TO_GAIN:
+        return None
+    return Spill(unet, device, lambda: int(comfy.model_management.get_free_memory(device)))
+
+
+@contextmanager
+def spilling(spill: Spill) -> Iterator[None]:
+    """Forward and backward in here need the device's memory for one layer at a time, rather than for all of them, where there is no more.
+
+    PyTorch heeds the innermost pair of hooks only; `in_place.writing_in_place`, which has hooks of its own, takes a ``spill``, too.
+    """
+
     def pack(tensor: Tensor) -> Kept | Away:
-        storage, size = tensor.untyped_storage(), tensor.nbytes
-        # An expanded tensor is larger than its memory.
-        worth = tensor.device == device and LEAST <= size <= storage.nbytes() and storage.data_ptr() not in weights
-        if worth and not fits(size):
-            return Away(copied(tensor), tensor.stride())
         # Not the tensor itself: one that its own operation saves (a softmax) would hold its graph, and the graph it.
-        return Kept(tensor.detach(), tensor._version)
+        return spill.away(tensor) or Kept(tensor.detach(), tensor._version)
 
     def unpack(packed: Kept | Away) -> Tensor:
         if isinstance(packed, Away):
-            return torch.empty_strided(packed.copy.shape, packed.stride, dtype=packed.copy.dtype, device=device).copy_(packed.copy)
+            return packed.back()
         if packed.tensor._version != packed.version:  # which autograd looks at only where there are no hooks
             raise RuntimeError(
                 f"a tensor {tuple(packed.tensor.shape)} that the backward pass needs was changed in place: version "
@@ -116,4 +131,4 @@ def spilling(unet: nn.Module, device: torch.device, free: Callable[[], int] | No
         return packed.tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        yield tally
+        yield

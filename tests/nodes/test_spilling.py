@@ -6,7 +6,8 @@ import gc
 import itertools
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -52,6 +53,14 @@ def gradient(forward: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     return torch.autograd.grad(forward(z).square().sum(), z)[0]
 
 
+@contextmanager
+def spilling(memory: Any, unet: torch.nn.Module, free: Callable[[], int]) -> Iterator[Any]:
+    """The hooks with a device that has so much free; gives the tally."""
+    spill = memory.Spill(unet, CPU, free)
+    with memory.spilling(spill):
+        yield spill.tally
+
+
 def away(memory: Any) -> list[Any]:
     """The stand-ins that are alive in some graph."""
     return [each for each in gc.get_objects() if type(each) is memory.Away]
@@ -59,7 +68,7 @@ def away(memory: Any) -> list[Any]:
 
 def test_gradients_are_the_same_to_the_bit(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     plain = gradient(forward, z)
-    with memory.spilling(unet, CPU, lambda: 0) as tally:
+    with spilling(memory, unet, lambda: 0) as tally:
         spilled = gradient(forward, z)
     assert tally.spilled > 30 * 2**20, "the test must have something to spill"
     assert torch.equal(spilled, plain) and float(plain.abs().max()) > 0
@@ -67,7 +76,7 @@ def test_gradients_are_the_same_to_the_bit(memory: Any, unet: Any, forward: Any,
 
 def test_a_second_way_back(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     """As an edit with two kinds of energies goes: the graph is kept for another pass."""
-    with memory.spilling(unet, CPU, lambda: 0):
+    with spilling(memory, unet, lambda: 0):
         loss = forward(z).square().sum()
         first = torch.autograd.grad(loss, z, retain_graph=True)[0]
         second = torch.autograd.grad(loss, z)[0]
@@ -77,7 +86,7 @@ def test_a_second_way_back(memory: Any, unet: Any, forward: Any, z: Tensor) -> N
 def test_weights_and_small_tensors_stay(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     """Every copy is of at least 1 MiB and none holds a weight, though some weights are as large."""
     assert any(weight.nbytes >= memory.LEAST for weight in unet.parameters())
-    with memory.spilling(unet, CPU, lambda: 0) as tally:
+    with spilling(memory, unet, lambda: 0) as tally:
         out = forward(z)
         copies = [each.copy for each in away(memory)]
     assert sum(copy.nbytes for copy in copies) == tally.spilled > 0
@@ -93,14 +102,14 @@ def test_what_a_copy_would_not_free(memory: Any, shape: str) -> None:
     linear = torch.nn.Linear(1024, 1024, bias=False).requires_grad_(False)
     x = torch.ones(1024, 1024, requires_grad=True)
     other = linear.weight.t() if shape == "a weight's view" else torch.ones(1, 1024).expand(1024, 1024)
-    with torch.enable_grad(), memory.spilling(linear, CPU, lambda: 0) as tally:
+    with torch.enable_grad(), spilling(memory, linear, lambda: 0) as tally:
         product = x * other
     assert tally.spilled == 0 and product.requires_grad
 
 
 def test_nothing_goes_while_there_is_room(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     """Far from the limit the device is asked a few times at most; at the limit part of it stays."""
-    with memory.spilling(unet, CPU, lambda: 0) as everything:
+    with spilling(memory, unet, lambda: 0) as everything:
         forward(z)
     asked: list[int] = []
 
@@ -108,18 +117,18 @@ def test_nothing_goes_while_there_is_room(memory: Any, unet: Any, forward: Any, 
         asked.append(memory.KEEP_FREE + 2**40)
         return asked[-1]
 
-    with memory.spilling(unet, CPU, plenty) as nothing:
+    with spilling(memory, unet, plenty) as nothing:
         forward(z)
     assert nothing.spilled == 0 and len(asked) == 1
     readings = itertools.chain([memory.KEEP_FREE + 40 * 2**20], itertools.repeat(memory.KEEP_FREE))
-    with memory.spilling(unet, CPU, lambda: next(readings)) as some:
+    with spilling(memory, unet, lambda: next(readings)) as some:
         forward(z)
     stayed = everything.spilled - some.spilled
     assert 10 * 2**20 < stayed <= 20 * 2**20, "half of what a reading finds is given away"
 
 
 def test_copies_die_with_the_backward_pass(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
-    with memory.spilling(unet, CPU, lambda: 0):
+    with spilling(memory, unet, lambda: 0):
         loss = forward(z).square().sum()
         copies = [weakref.ref(each.copy) for each in away(memory)]
         assert copies and all(copy() is not None for copy in copies)
@@ -136,7 +145,7 @@ def test_copies_die_with_an_interrupt(memory: Any, unet: Any, forward: Any, z: T
     copies: list[Any] = []
 
     def interrupted() -> None:
-        with memory.spilling(unet, CPU, lambda: 0):
+        with spilling(memory, unet, lambda: 0):
             loss = forward(z).square().sum()
             copies.extend(weakref.ref(each.copy) for each in away(memory))
             if loss.requires_grad:
@@ -161,7 +170,7 @@ def test_a_saved_output_holds_no_cycle(memory: Any) -> None:
     x = torch.zeros(8, requires_grad=True)
     gc.disable()
     try:
-        with torch.enable_grad(), memory.spilling(torch.nn.Identity(), CPU, lambda: 0):
+        with torch.enable_grad(), spilling(memory, torch.nn.Identity(), lambda: 0):
             out = x.exp()
             kept = [weakref.ref(each.tensor) for each in gc.get_objects() if type(each) is memory.Kept]
         assert [each().shape for each in kept] == [x.shape]
@@ -175,7 +184,7 @@ def test_writing_into_a_saved_tensor_is_noticed(memory: Any) -> None:
     """Autograd compares versions only without hooks, so ours do. What had gone to RAM cannot be written into."""
     for size, noticed in ((8, True), (2**19, False)):
         x = torch.full((size,), 2.0, requires_grad=True)
-        with torch.enable_grad(), memory.spilling(torch.nn.Identity(), CPU, lambda: 0):
+        with torch.enable_grad(), spilling(memory, torch.nn.Identity(), lambda: 0):
             y = x * 1
             out = y.square()
             with torch.no_grad():
@@ -187,25 +196,48 @@ def test_writing_into_a_saved_tensor_is_noticed(memory: Any) -> None:
                 assert torch.equal(torch.autograd.grad(out.sum(), x)[0], torch.full((size,), 4.0))
 
 
-def test_others_that_write_in_place_go_first(memory: Any, pack: Any) -> None:
-    """Within `differentiable(others=True)` autograd's own hooks act: a small tensor that is written into gives the right gradient."""
-    x = torch.full((8,), 2.0, requires_grad=True)
-    with memory.spilling(torch.nn.Identity(), CPU, lambda: 0) as tally, pack.submodule("nodes.bridge.gradients").differentiable(True):
+@pytest.mark.parametrize("size", [8, 2**19])
+def test_others_that_write_in_place(memory: Any, pack: Any, size: int) -> None:
+    """Within `differentiable(others=True)`, what is written into afterwards gives the gradient of what was there; large tensors go to RAM
+    all the same: a card is no larger because FreeU is on it."""
+    spill = memory.Spill(torch.nn.Identity(), CPU, lambda: 0)
+    x = torch.full((size,), 2.0, requires_grad=True)
+    with pack.submodule("nodes.bridge.gradients").differentiable(True, spill):
         y = x * 1
         out = y.square()
         with torch.no_grad():
             y.zero_()
-        assert torch.equal(torch.autograd.grad(out.sum(), x)[0], torch.full((8,), 4.0))
-    assert tally.spilled == 0
+        assert torch.equal(torch.autograd.grad(out.sum(), x)[0], torch.full((size,), 4.0))
+    assert spill.tally.spilled == (4 * size if size > 8 else 0)
 
 
-def test_a_cpu_has_nothing_to_gain(memory: Any, unet: Any, z: Tensor) -> None:
+@pytest.mark.parametrize("patch", ["none", "FreeU_V2"])
+def test_an_edit_on_a_full_card(
+    patch: str, make_scene: Any, sample: Any, move: Any, run: Any, pack: Any, memory: Any, fresh_mini: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit the edit of a card with room, also where another pack's patch acts."""
+    spills: list[Any] = []
+
+    def full(unet: Any, device: Any) -> Any:
+        spills.append(memory.Spill(unet, device, lambda: 0))
+        return spills[-1]
+
+    large = make_scene(height=256, width=256)
+    model = fresh_mini.model if patch == "none" else run(patch, model=fresh_mini.model)[0]
+    inputs = {"model": model, "energy": move(large, dx=64), "energy_scale": 0.5}
+    plain = sample(large, **inputs)
+    monkeypatch.setattr(pack.submodule("nodes.bridge.evaluation"), "spill_of", full)
+    assert torch.equal(sample(large, **inputs), plain)
+    assert spills and min(spill.tally.spilled for spill in spills) > 30 * 2**20
+
+
+def test_a_cpu_has_nothing_to_gain(memory: Any, unet: Any, z: Tensor, pack: Any) -> None:
     """There are not even hooks: what autograd saves is the tensor itself."""
-    with memory.spilling(unet, CPU) as tally, torch.enable_grad():
+    assert memory.spill_of(unet, CPU) is None
+    with pack.submodule("nodes.bridge.gradients").differentiable(False, None):
         out = z.exp()
         assert out.grad_fn._saved_result.data_ptr() == out.data_ptr()
         assert torch.equal(torch.autograd.grad(out.sum(), z)[0], out)
-    assert tally.spilled == 0
 
 
 def test_the_log_says_it_once_a_run(pack: Any, memory: Any, caplog: pytest.LogCaptureFixture) -> None:
