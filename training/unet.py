@@ -171,8 +171,8 @@ def main() -> None:
             log.info("%d images  loss %.4f  %.1f images/s", seen, sum(running) / len(running), speed)
             running.clear()
         if seen // args.save_every != (seen - args.batch) // args.save_every or seen >= args.images:
-            state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-            state |= {"seen": seen, "warmed": warmed}
+            networks_now = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+            state = {**networks_now, "seen": seen, "warmed": warmed}
             torch.save(state, CHECKPOINT.with_suffix(".partial"))
             CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
             value = heldout_loss(average, held, held_tokens, acp)

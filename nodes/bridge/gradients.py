@@ -77,7 +77,7 @@ def out_of_inference(value: Any, copies: list[Copied] | None = None) -> Any:
 class ForeignTensors(TorchFunctionMode):
     """Other packs' patches may bring tensors of inference mode (an IP-Adapter's weights), which autograd cannot save: copies can be.
 
-    What is written into such a tensor goes to the copy and from there to the tensor itself, so that a buffer some pack keeps stays up to date.
+    What is written into such a tensor goes to the copy and from there to the tensor itself: a buffer that a pack keeps stays up to date.
     """
 
     @override

@@ -25,7 +25,9 @@ def test_gradient_through_a_model_loaded_in_inference_mode(fresh_mini: Any, scen
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-@pytest.mark.parametrize("case", ["not loaded before", "loaded by the inversion", "a LoRA on the edit's model alone", "after an unguided edit"])
+@pytest.mark.parametrize(
+    "case", ["not loaded before", "loaded by the inversion", "a LoRA on the edit's model alone", "after an unguided edit"]
+)
 def test_weights_that_come_to_the_card_in_the_run(
     case: str, fresh_mini: Any, scene: Any, sample: Any, move: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
