@@ -55,7 +55,7 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over steps, drawn against their own largest one."""
+    """Values over steps."""
 
     name: str
     values: tuple[float, ...]
@@ -87,14 +87,13 @@ def sheet(panels: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     """Panels side by side, their titles above them; each is scaled to the first one's height."""
     height = panels[0][1].height
     gap, bar = max(6, height // 64), max(22, height // 18)
-    font = ImageFont.load_default(size=bar * 0.58)
     scaled = [(title, _to_height(image.convert("RGB"), height)) for title, image in panels]
     width = sum(image.width for _, image in scaled) + gap * (len(scaled) + 1)
     page = Image.new("RGB", (width, height + bar + gap), PAPER)
     brush = ImageDraw.Draw(page)
     left = gap
     for title, image in scaled:
-        brush.text((left + 2, bar / 2), title, fill=INK, font=font, anchor="lm")
+        brush.text((left + 2, bar / 2), title, fill=INK, font=_fitting([title], bar * 0.58, image.width - 4), anchor="lm")
         page.paste(image, (left, bar))
         left += image.width + gap
     return page
@@ -106,48 +105,79 @@ def difference(before: Image.Image, after: Image.Image, gain: float = 2.0) -> Im
     return Image.fromarray(np.clip(apart * gain, 0, 255).astype(np.uint8))
 
 
-def plot(curves: Sequence[Curve], size: tuple[int, int]) -> Image.Image:
-    """Curves over steps, each against its own largest value, which its legend names together with the last one."""
+def plot(curves: Sequence[Curve], size: tuple[int, int], ends: tuple[str, str] = ("", "")) -> Image.Image:
+    """Curves over steps, a dot at each value, each against its own largest one; its legend names the first and the last.
+
+    ``ends``: what stands below the first and the last value, or below the only one.
+    """
     width, height = size[0] * FINE, size[1] * FINE
     page = Image.new("RGB", (width, height), PAPER)
     brush = ImageDraw.Draw(page)
-    text = max(11, size[1] // 24) * FINE
-    font = ImageFont.load_default(size=text)
+    text = max(11, min(size) // 24) * FINE
+    left, right = text, width - text
+    legends = [_legend(curve) for curve in curves]
+    font = _fitting(legends, text, right - left - 2.6 * text)
     legend = round(text * 1.5) * len(curves) + text // 2
-    left, right, top, bottom = text, width - text, legend + text // 2, height - 2 * text
+    top, bottom = legend + text, height - 2.5 * text
     for share in (0, 0.5, 1):
         level = bottom + share * (top - bottom)
         brush.line([(left, level), (right, level)], fill=FAINT, width=FINE)
-    for row, curve in enumerate(curves):
+    for row, (curve, words) in enumerate(zip(curves, legends, strict=True)):
         middle = round(text * 1.5) * row + text
         brush.line([(left, middle), (left + 2 * text, middle)], fill=curve.colour, width=3 * FINE)
-        brush.text((left + 2.6 * text, middle), _legend(curve), fill=INK, font=font, anchor="lm")
-        _draw_curve(brush, curve, (left, right, top, bottom))
-    steps = max((len(curve.values) for curve in curves), default=0)
-    brush.text((left, bottom + text), "first guided step", fill=INK, font=font, anchor="lm")
-    brush.text((right, bottom + text), f"{steps} evaluations", fill=INK, font=font, anchor="rm")
+        _draw_dot(brush, (left + text, middle), curve.colour, 4 * FINE)
+        brush.text((left + 2.6 * text, middle), words, fill=INK, font=font, anchor="lm")
+        # A later one's dots are smaller: where all begin at their largest value, none hides another.
+        _draw_curve(brush, curve, (left, right, top, bottom), (3 + 1.5 * (len(curves) - 1 - row)) * FINE)
+    font = _fitting(ends, text, (right - left) / 2.2)
+    below = bottom + 1.3 * text
+    if ends[1]:
+        brush.text((left, below), ends[0], fill=INK, font=font, anchor="lm")
+        brush.text((right, below), ends[1], fill=INK, font=font, anchor="rm")
+    else:
+        brush.text(((left + right) / 2, below), ends[0], fill=INK, font=font, anchor="mm")
     return page.resize(size, Image.Resampling.BOX)
+
+
+def words(text: str, size: tuple[int, int]) -> Image.Image:
+    """A panel that says something in place of a picture."""
+    page = Image.new("RGB", size, PAPER)
+    font = _fitting([text], max(11, min(size) // 20), size[0] * 0.9)
+    ImageDraw.Draw(page).text((size[0] / 2, size[1] / 2), text, fill=INK, font=font, anchor="mm")
+    return page
+
+
+def _fitting(lines: Sequence[str], size: float, width: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of this size, or one so small that every line fits the width."""
+    longest = max((ImageFont.load_default(size=size).getlength(line) for line in lines), default=0.0)
+    return ImageFont.load_default(size=max(1.0, size * min(1.0, width / max(longest, 1.0))))
 
 
 def _legend(curve: Curve) -> str:
     finite = [value for value in curve.values if math.isfinite(value)]
-    return f"{curve.name}: {finite[0]:.3g} to {finite[-1]:.3g}" if finite else f"{curve.name}: no finite value"
+    if not finite:
+        return f"{curve.name}: no finite value"
+    return f"{curve.name}: {finite[0]:.3g}" + (f" to {finite[-1]:.3g}" if len(finite) > 1 else "")
 
 
-def _draw_curve(brush: ImageDraw.ImageDraw, curve: Curve, frame: tuple[float, float, float, float]) -> None:
+def _draw_curve(brush: ImageDraw.ImageDraw, curve: Curve, frame: tuple[float, float, float, float], radius: float) -> None:
     left, right, top, bottom = frame
     largest = max((abs(value) for value in curve.values if math.isfinite(value)), default=0.0) or 1.0
     stride = (right - left) / max(1, len(curve.values) - 1)
+    start = left if len(curve.values) > 1 else (left + right) / 2
     dots = [
-        (left + index * stride, bottom + max(0.0, value / largest) * (top - bottom))
+        (start + index * stride, bottom + max(0.0, value / largest) * (top - bottom))
         for index, value in enumerate(curve.values)
         if math.isfinite(value)
     ]
-    if len(dots) == 1:
-        (x, y), radius = dots[0], 3 * FINE
-        brush.ellipse([x - radius, y - radius, x + radius, y + radius], fill=curve.colour)
-    else:
+    if len(dots) > 1:
         brush.line(dots, fill=curve.colour, width=2 * FINE, joint="curve")
+    for dot in dots:
+        _draw_dot(brush, dot, curve.colour, min(radius, max(2 * FINE, stride / 3)))
+
+
+def _draw_dot(brush: ImageDraw.ImageDraw, at: Place, colour: Colour, radius: float) -> None:
+    brush.ellipse([at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius], fill=colour)
 
 
 def _draw_outline(picture: Image.Image, outline: Outline, unit: float) -> None:

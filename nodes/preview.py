@@ -11,7 +11,7 @@ from comfy_api.latest import io, ui
 from PIL import Image
 
 from ..dragon_core.errors import DragonError
-from .annotation import ARROW, PALETTE, Arrow, Curve, Outline, annotated, difference, plot, readable, sheet
+from .annotation import PALETTE, Arrow, Curve, Outline, annotated, difference, plot, readable, sheet, words
 from .canvas_drawing import CanvasLink, DrawnOn, marks, to_pil, to_tensor
 from .links import CATEGORY, Chain, EnergyLink, ReadingsLink, named, searched_as
 
@@ -43,13 +43,13 @@ class DragonPreview(io.ComfyNode):
         result: torch.Tensor,
         drawing: DrawnOn | None = None,
         energy: Chain = (),
-        readings: Sequence[Any] = (),
+        readings: Sequence[Any] | None = None,
     ) -> io.NodeOutput:
         with named(cls):
             if source.shape[0] not in (1, result.shape[0]):
                 raise DragonError(f"{source.shape[0]} source pictures but {result.shape[0]} results: use one source, or one each")
             rows = [
-                _row(to_pil(source[row % source.shape[0]]), to_pil(result[row]), drawing, energy or (), readings or (), row)
+                _row(to_pil(source[row % source.shape[0]]), to_pil(result[row]), drawing, energy or (), readings, row)
                 for row in range(result.shape[0])
             ]
         page = torch.cat([to_tensor(row) for row in rows], dim=1)
@@ -57,7 +57,7 @@ class DragonPreview(io.ComfyNode):
 
 
 def _row(
-    before: Image.Image, after: Image.Image, drawing: DrawnOn | None, energy: Chain, readings: Sequence[Any], row: int
+    before: Image.Image, after: Image.Image, drawing: DrawnOn | None, energy: Chain, readings: Sequence[Any] | None, row: int
 ) -> Image.Image:
     if after.size != before.size:
         after = after.resize(before.size, Image.Resampling.LANCZOS)
@@ -74,9 +74,22 @@ def _row(
     if outlines or arrows:
         panels.append(("asked for", annotated(before, outlines, arrows)))
     panels += [("result", readable(after)), ("difference, doubled", readable(difference(before, after)))]
-    if readings:
-        panels.append(("energies", plot(_curves(readings, row), readable(before).size)))
+    if readings is not None:
+        panels.append((_guided(readings), _energies(readings, row, panels[0][1].size)))
     return sheet(panels)
+
+
+def _guided(readings: Sequence[Any]) -> str:
+    """How many steps were guided: the plot's title."""
+    guided, steps = len({reading.step for reading in readings}), max((reading.steps for reading in readings), default=0)
+    return f"energies: {guided} of {steps} steps guided" if steps else "energies"
+
+
+def _energies(readings: Sequence[Any], row: int, size: tuple[int, int]) -> Image.Image:
+    if not readings:
+        return words("No step was guided.", size)
+    first, last = (f"step {reading.step + 1}" for reading in (readings[0], readings[-1]))
+    return plot(_curves(readings, row), size, (first, last if len(readings) > 1 else ""))
 
 
 def _shift(source: np.ndarray[Any, Any], target: np.ndarray[Any, Any], colour: tuple[int, int, int]) -> list[Arrow]:
@@ -98,7 +111,7 @@ def _curves(readings: Sequence[Any], row: int) -> list[Curve]:
         return tuple(float(value[min(row, len(value) - 1)]) for value in values)
 
     return [
-        Curve("edit energy", of("edit"), PALETTE[0]),
-        Curve("content energy", of("content"), PALETTE[1]),
-        Curve("guidance beside the prediction", of("relative_size"), ARROW),
+        Curve("edit energy", of("edit"), PALETTE[1]),
+        Curve("content energy", of("content"), PALETTE[2]),
+        Curve("guidance / prediction", of("relative_size"), PALETTE[0]),
     ]

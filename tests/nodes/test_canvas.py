@@ -157,7 +157,8 @@ def test_an_object_that_is_not_there(run: Any, refused: Any, image: torch.Tensor
 def test_the_preview_has_every_panel(run: Any, scene: Any, drawing: str) -> None:
     link = run("DragonCanvas", image=scene.image, drawing=drawing)[9]
     energy = run("DragonMoveLoss", mask=scene.mask, dx=24, dy=8)[0]
-    reading = SimpleNamespace(step=0, sigma=9.0, edit=torch.tensor([2.0]), content=torch.tensor([1.0]), relative_size=torch.tensor([0.1]))
+    numbers = {"edit": torch.tensor([2.0]), "content": torch.tensor([1.0]), "relative_size": torch.tensor([0.1])}
+    reading = SimpleNamespace(step=0, steps=20, sigma=9.0, **numbers)
     after = scene.image.flip(1)
     widths = [
         run("DragonPreview", source=scene.image, result=after, **given)[0].shape[2]
