@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragon_core.drawing import DrawnObject, decode_runs, encode_runs, read_drawing
+from dragon_core.drawing import MAX_MOVE, DrawnObject, decode_runs, encode_runs, read_drawing
 from dragon_core.errors import DragonError
 from dragon_core.tasks.drag import drag
 from dragon_core.transforms import AffineWarp
@@ -93,7 +93,7 @@ def documents(count: int) -> list[Any]:
         return one_of(good, good, good, None, None, 0, "", [], {}, {"size": [5, 2], "runs": runs}, {"size": [0, 2], "runs": ""})
 
     def thing() -> Any:
-        full = {"mask": mask(), "move": several(2, -2, 2), "scale": several(2, 0.02, 50), "rotation": number(-36000, 36000)}
+        full = {"mask": mask(), "move": several(2, -MAX_MOVE, MAX_MOVE), "scale": several(2, 0.02, 50), "rotation": number(-36000, 36000)}
         return {key: value for key, value in full.items() if random.random() < 0.9}
 
     def drawing() -> Any:
