@@ -1,4 +1,4 @@
-"""Where an edit takes from, where it puts, what it leaves empty and what it must not touch (algorithm.md section 5)."""
+"""Where an edit takes from, where it puts, what it leaves empty and what it must not touch (docs/method.md, section 5)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Window:
 
 @dataclass(frozen=True)
 class EditSchedule:
-    """When the edit loop guides, travels back and injects noise (algorithm.md section 9).
+    """When the edit loop guides, travels back and injects noise (docs/method.md, section 9).
 
     ``dense``: guidance on every step. ``sparse``: guidance on every other step. ``travel``: a guided step in the sparse window
     is repeated ``travel_passes`` times, re-noising one level in between. ``sde``: steps with regional noise of strength

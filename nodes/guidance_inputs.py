@@ -10,7 +10,7 @@ from ..dragon_core.guidance import with_kappa
 from ..dragon_core.schedule import EditSchedule, Window
 from .links import BranchLink, Chain, EnergyLink, advanced
 
-#: The paper's windows; where ours differ, the benchmark on the bundled model chose (README, "How well it works").
+#: The paper's windows; where ours differ, the benchmark on the bundled model chose (docs/ablation.md).
 DEFAULT = EditSchedule()
 ENERGY_SCALE = 0.2
 HOLD_OBJECT_UNTIL = 0.9
@@ -20,7 +20,7 @@ ScaleUnit = Literal["relative", "paper"]
 
 
 def branch_inputs() -> list[io.Input]:
-    """The links and the three widgets every guided edit needs."""
+    """The links that every guided edit needs."""
     return [
         io.Model.Input("model", tooltip="The model, through DragonCrossAttnPatch to share keys and values (recommended)."),
         io.Conditioning.Input("positive", tooltip="What the edited picture shows; usually the prompt used for the inversion."),

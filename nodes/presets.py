@@ -16,7 +16,7 @@ WIDGETS = "as set here"
 
 @dataclass(frozen=True)
 class Settings:
-    """DragonSampler's advanced widgets, under their own names; the defaults are the authors' (algorithm.md section 9, T = 50)."""
+    """DragonSampler's advanced widgets, under their own names; the defaults are the authors' (docs/method.md, section 9, T = 50)."""
 
     scale_unit: ScaleUnit = "paper"
     guide_every_until: float = 0.2

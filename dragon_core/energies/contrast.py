@@ -1,4 +1,4 @@
-"""Contrast energy (the authors' code; algorithm.md section 6): push the vacated area away from what was there."""
+"""Contrast energy (the authors' code; docs/method.md, section 6): push the vacated area away from what was there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inpaint energy (the authors' code; algorithm.md section 6): on average the vacated area should look like the fill region."""
+"""Inpaint energy (the authors' code; docs/method.md, section 6): on average the vacated area should look like the fill region."""
 
 from __future__ import annotations
 

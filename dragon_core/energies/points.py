@@ -1,4 +1,4 @@
-"""Energies of point dragging (DragonDiffusion, section 3.4; algorithm.md section 6): 3×3 patches of the grid, between its cells.
+"""Energies of point dragging (DragonDiffusion, section 3.4; docs/method.md, section 6): 3×3 patches of the grid, between its cells.
 
 Points are (N, 2), (x, y) in pixels of the picture that the features are of, float64 on the CPU.
 """

@@ -23,7 +23,7 @@ PICTURE_PASSES = 3
 
 @dataclass(frozen=True)
 class AppearanceWeights:
-    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (algorithm.md section 11)."""
+    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
 
     edit: float = 3.5
     content: float = 5.0

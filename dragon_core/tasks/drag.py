@@ -37,7 +37,7 @@ REACH, REACH_OF_WAY = 2.0, 0.25
 
 @dataclass(frozen=True)
 class DragWeights:
-    """Weights of the energies, each >= 0. Defaults: the authors' for SD-1.5 (algorithm.md section 11)."""
+    """Weights of the energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
 
     edit: float = 4.0
     content: float = 6.0

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..features import Views
 from ..regions import Regions
 
-#: κ of moving and resizing, and of all other tasks (algorithm.md, section 7).
+#: κ of moving and resizing, and of all other tasks (docs/method.md, section 7).
 MOVE_KAPPA, KAPPA = 0.08, 0.04
 
 

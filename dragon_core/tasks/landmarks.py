@@ -19,7 +19,7 @@ from .drag import Drag, DragWeights, drag
 
 log = logging.getLogger(__name__)
 
-#: The authors' weights for faces (algorithm.md, section 11): nothing holds the rest.
+#: The authors' weights for faces (docs/method.md, section 11): nothing holds the rest.
 FACE = DragWeights(edit=12.0, content=0.0, inpaint=0.0)
 #: Fewer points than this that all lie within one pixel may be points; more are shares of the picture.
 FEW = 3

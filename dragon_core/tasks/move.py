@@ -45,7 +45,7 @@ StartLatent = Literal["swap", "noise", "keep", "off"]
 
 @dataclass(frozen=True)
 class MoveWeights:
-    """Weights of the four energies, each >= 0. Defaults: the authors' for SD-1.5 (algorithm.md section 11)."""
+    """Weights of the four energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
 
     edit: float = 4.0
     content: float = 6.0

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PasteWeights:
-    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (algorithm.md section 11)."""
+    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
 
     edit: float = 4.0
     content: float = 6.0

@@ -1,4 +1,4 @@
-"""The generic energies as edits of their own, so that users can compose what no task does (algorithm.md section 6).
+"""The generic energies as edits of their own, so that users can compose what no task does (docs/method.md, section 6).
 
 A chain of Similarity, Contrast, Inpaint and Content over the right regions guides just as a Move does; Contrast and Inpaint over
 an object take it away. But for Inpaint they only guide: the trajectory is left as it is.

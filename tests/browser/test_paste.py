@@ -190,3 +190,18 @@ def test_a_pasting_canvas_survives_saving_and_loading(frontend: Any) -> None:
     frontend.page.wait_for_function(f"() => {canvas.editor}.layers && {canvas.editor}.onto?.picture")
     assert canvas.queued() == text and json.loads(text)["size"] == list(SCENE)
     assert frontend.complaints == []
+
+
+def test_an_object_outside_of_a_small_picture_comes_to_the_pointer(frontend: Any) -> None:
+    canvas = pasting(frontend, "small.png")
+    canvas.do("editor.edit((now) => ({ ...now, objects: [{ ...now.objects[0], move: [0.5, 0.5] }] }))")
+    canvas.tool("Move")
+    assert "lies outside" in canvas.help
+    canvas.draw((90, 70), (90, 70))
+    thing = read_drawing(canvas.queued(), SIZE).object(1)
+    assert np.abs(np.array(thing.shift(SIZE)) - [90 - 120, 70 - 110]).max() <= 1
+    assert "middle at" in canvas.help
+    canvas.draw((90, 70), (100, 80))  # now it is like any other
+    assert np.abs(np.array(read_drawing(canvas.queued(), SIZE).object(1).shift(SIZE)) - [100 - 120, 80 - 110]).max() <= 1.5
+    canvas.press("Control+z", "Control+z")
+    assert "lies outside" in canvas.help

@@ -79,7 +79,7 @@ def test_guidance_of_zero_changes_no_bit() -> None:
 
 @pytest.mark.parametrize("steps", STEP_COUNTS)
 def test_the_model_is_asked_once_a_step_and_told_whether_it_is_guided(steps: int) -> None:
-    """Dense below 20 %, even steps to 60 % (algorithm.md section 9)."""
+    """Dense below 20 %, even steps to 60 % (docs/method.md, section 9)."""
     model, levels = Model(), sigmas(steps)
     run_edit(start(), levels, model, EditSchedule(), None, seed=0)
     dense, sparse = round(0.2 * steps), round(0.6 * steps)

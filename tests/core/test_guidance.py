@@ -249,7 +249,7 @@ THERE = HERE.roll(20, 2)
     ids=lambda edit: type(edit).__name__,
 )
 def test_energies_beside_a_move_count_half_in_the_papers_unit(edit: Edit) -> None:
-    """κ is 0.08 for moving and resizing and 0.04 for all else (algorithm.md, section 7), and η that of the larger."""
+    """κ is 0.08 for moving and resizing and 0.04 for all else (docs/method.md, section 7), and η that of the larger."""
     move = Move(HERE, AffineWarp(SIZE, (12.0, 4.0)))
     assert (move.kappa, resize(HERE, (0.5, 0.5)).kappa, edit.kappa) == (0.08, 0.08, 0.04)
     views = Views(*((rand(1, 3, 8, 12, seed=60 + n), rand(1, 5, 8, 12, seed=70 + n)) for n in range(3)))

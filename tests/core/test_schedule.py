@@ -54,7 +54,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("steps", BY_HAND)
 def test_default_windows_scale_with_the_number_of_steps(steps: int) -> None:
-    """T = 50: dense below 10, even steps to 30, travel on even steps from 20 to 28, SDE from 10 to 19 (algorithm.md section 9)."""
+    """T = 50: dense below 10, even steps to 30, travel on even steps from 20 to 28, SDE from 10 to 19 (docs/method.md, section 9)."""
     schedule = EditSchedule(travel_passes=3, sde_inside=0.4)
     assert {
         "guided": [i for i in range(steps) if schedule.guided(i, steps)],

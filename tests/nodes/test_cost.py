@@ -1,4 +1,4 @@
-"""No step evaluates more rows of the UNet than it needs (algorithm.md, section 13), counted through ComfyUI's wrapper API."""
+"""No step evaluates more rows of the UNet than it needs (docs/method.md, section 13), counted through ComfyUI's wrapper API."""
 
 from __future__ import annotations
 

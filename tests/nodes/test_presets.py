@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-#: The authors' schedule by hand (algorithm.md section 9).
+#: The authors' schedule by hand (docs/method.md, section 9).
 PAPER = {
     "scale_unit": "paper",
     "guide_every_until": 0.2,
@@ -44,7 +44,7 @@ def test_a_preset_leaves_strength_to_its_widget(make_scene: Any, sample: Any, mo
 
 
 def test_diffeditor_is_the_authors_schedule_at_50_steps(pack: Any) -> None:
-    """algorithm.md, section 9."""
+    """docs/method.md, section 9."""
     preset = pack.submodule("nodes.presets").DIFF_EDITOR
     schedule = replace(preset.schedule, dense=preset.windows.dense, sparse=preset.windows.sparse)
     assert [step for step in range(50) if schedule.guided(step, 50)] == [*range(10), *range(10, 30, 2)]
@@ -67,7 +67,7 @@ def test_the_model_is_asked_in_few_steps(make_scene: Any, sample: Any, move: Any
     ("node", "kappa"), [("DragonMoveLoss", 0.08), ("DragonResizeLoss", 0.08), ("DragonPasteLoss", 0.04), ("DragonAppearanceLoss", 0.04)]
 )
 def test_the_papers_unit_is_the_tasks_own(run: Any, scene: Any, node: str, kappa: float) -> None:
-    """algorithm.md, section 7."""
+    """docs/method.md, section 7."""
     inputs = {
         "DragonMoveLoss": {"mask": scene.mask, "dx": 24, "dy": 8},
         "DragonResizeLoss": {"mask": scene.mask, "scale": 0.7},
