@@ -8,7 +8,7 @@ import { apply, clamp, distance, inverse } from './geometry.js'
 import { begin, cursorAt, shiftedArrow, shiftedThing } from './gestures.js'
 import { Layers } from './layers.js'
 import { Panel, TOOLS } from './panel.js'
-import { drawFrame } from './renderer.js'
+import { drawFrame, goalOf } from './renderer.js'
 import { FITTED, panned, viewMatrix, zoomedAt } from './view.js'
 import { say } from './words.js'
 
@@ -161,6 +161,13 @@ export class Editor {
   /** What objects are seen on by the tool that places them; null where that is their own picture. */
   get ground() {
     return this.tool === 'move' ? this.onto : null
+  }
+
+  /** Whether the active object is to be pasted and has its middle where the other picture does not reach. */
+  get outside() {
+    const thing = this.drawing.objects[this.active]
+    const goal = this.ground && thing && goalOf(thing, this.size)
+    return Boolean(goal?.some((value, i) => value < 0 || value > this.shownSize[i]))
   }
 
   /** Another node's mask for object 1, as the last run had it; not part of the value. @param {import('./mask.js').Mask | null} mask */

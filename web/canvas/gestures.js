@@ -7,7 +7,7 @@ import { MAX_ARROWS, MAX_MOVE, MAX_SCALE, MIN_SCALE, newThing } from './drawing.
 import { apply, clamp, distance, distanceToSegment, inverse, placement } from './geometry.js'
 import { extentOf } from './layers.js'
 import { blank, copied, fillOutline, gridFor, isEmpty, stroke } from './mask.js'
-import { boxOnScreen, toScreen } from './renderer.js'
+import { boxOnScreen, goalOf, toScreen } from './renderer.js'
 
 /** @typedef {import('./editor.js').Editor} Editor */
 /** @typedef {import('./drawing.js').Arrow} Arrow */
@@ -44,7 +44,7 @@ export function cursorAt(editor, place, keys) {
   const hold = holdAt(editor, place, keys)
   if (hold?.kind === 'turn') return 'grab'
   if (hold?.kind === 'scale') return 'nwse-resize'
-  return hold || objectAt(editor, place) >= 0 ? 'move' : 'default'
+  return hold || objectAt(editor, place) >= 0 ? 'move' : editor.outside ? 'crosshair' : 'default'
 }
 
 /** @param {Editor} editor @param {Place} place @param {Keys} keys @returns {{ index: number, part: ArrowPart } | null} */
@@ -215,14 +215,19 @@ function beginPlacing(editor, place, keys) {
     editor.activate(other)
     hold = { kind: 'inside' }
   }
-  if (!hold) return null
   const index = editor.active
   const before = editor.drawing
-  const thing = before.objects[index]
-  const found = thing.mask && extentOf(thing.mask)
-  if (!found) return null
+  let thing = before.objects[index]
+  const centre = thing && goalOf(thing, editor.size)
+  if (!centre) return null
+  if (!hold && editor.outside) {
+    // It could not be taken hold of: it comes to the pointer.
+    thing = shiftedThing(thing, [place[0] - centre[0], place[1] - centre[1]], editor.size)
+    editor.show({ ...before, objects: before.objects.with(index, thing) })
+    hold = { kind: 'inside' }
+  }
+  if (!hold) return null
   editor.select({ kind: 'object' })
-  const centre = apply(placement(thing, found.centre, editor.size), [found.centre[0] * editor.size[0], found.centre[1] * editor.size[1]])
   const change = hold.kind === 'inside' ? shifting : hold.kind === 'turn' ? turning : scaling(hold, editor.ground !== null)
   return {
     move(to, now) {

@@ -2,8 +2,8 @@
 
 import { MAX_OBJECTS, NO_LENGTH, isPlaced, serialise } from './drawing.js'
 import { icon } from './icons.js'
-import { extentOf } from './layers.js'
 import { objectColour } from './palette.js'
+import { goalOf } from './renderer.js'
 import { say } from './words.js'
 
 /** @typedef {import('./editor.js').Editor} Editor */
@@ -156,7 +156,7 @@ function arrowNote({ drawing: { arrows }, selection, tool, size: [width, height]
 }
 
 /** Numbers of what is in hand, in pixels of the picture; empty where nothing is. @param {Editor} editor */
-function selected({ drawing, selection, tool, active, ground, size: [width, height] }) {
+function selected({ drawing, selection, tool, active, ground, outside, size: [width, height] }) {
   const arrow = selection?.kind === 'arrow' && drawing.arrows[selection.index]
   if (arrow) {
     const [hx, hy, tx, ty] = [arrow[0] * width, arrow[1] * height, arrow[2] * width, arrow[3] * height].map(Math.round)
@@ -170,8 +170,9 @@ function selected({ drawing, selection, tool, active, ground, size: [width, heig
   const [dx, dy] = [Math.round(thing.move[0] * width), Math.round(thing.move[1] * height)]
   const scale = across === down ? across : `${across} × ${down}`
   const rotation = Math.round(thing.rotation * 10) / 10
-  const found = ground && extentOf(thing.mask)
-  if (!found) return say('objectPlaced', { number: active + 1, dx, dy, scale, rotation })
-  const [x, y] = [Math.round(found.centre[0] * width) + dx, Math.round(found.centre[1] * height) + dy]
+  const goal = ground && goalOf(thing, [width, height])
+  if (!goal) return say('objectPlaced', { number: active + 1, dx, dy, scale, rotation })
+  if (outside) return say('objectOutside', { number: active + 1 })
+  const [x, y] = goal.map(Math.round)
   return say('objectPasted', { number: active + 1, x, y, scale, rotation })
 }

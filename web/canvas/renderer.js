@@ -57,6 +57,12 @@ export function drawFrame(context, scene, view) {
 /** @param {Matrix} view @param {[number, number]} size @param {number} x @param {number} y @returns {[number, number]} */
 export const toScreen = (view, [width, height], x, y) => apply(view, [x * width, y * height])
 
+/** Where an object's middle goes, in pixels of the picture; null without a mask. @param {Thing} thing @param {[number, number]} size */
+export function goalOf(thing, size) {
+  const found = thing.mask && extentOf(thing.mask)
+  return found && apply(placement(thing, found.centre, size), [found.centre[0] * size[0], found.centre[1] * size[1]])
+}
+
 /** Corners of an object's box where it goes, clockwise from top left, and its centroid; null without a mask.
  * @param {Thing} thing @param {[number, number]} size @param {Matrix} view
  */

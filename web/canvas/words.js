@@ -36,6 +36,7 @@ const ENGLISH = Object.freeze({
   arrowLeaves: 'Arrow {number} leaves the picture.',
   objectPlaced: 'Object {number}: dx {dx}, dy {dy} px, scale {scale}, {rotation}°. R puts it back.',
   objectPasted: 'Object {number}: middle at {x}, {y} px, scale {scale}, {rotation}°. R puts it back.',
+  objectOutside: 'Object {number} lies outside of this picture: press where it should go.',
 
   startAnew: 'Start anew',
   startAnewHelp: 'Throws the unreadable drawing away',
@@ -101,6 +102,7 @@ const CHINESE = Object.freeze({
   arrowLeaves: '箭头 {number} 超出了图像。',
   objectPlaced: '物体 {number}：dx {dx}，dy {dy} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
   objectPasted: '物体 {number}：中心在 {x}，{y} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
+  objectOutside: '物体 {number} 在这张图像之外：请在它该去的位置按下。',
 
   startAnew: '重新开始',
   startAnewHelp: '丢弃无法读取的绘制内容',
