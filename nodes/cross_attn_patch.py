@@ -34,8 +34,8 @@ class DragonCrossAttnPatch(io.ComfyNode):
                     options=list(get_args(MergeMode)),
                     default="replace",
                     tooltip=(
-                        "replace: only the source is seen, and what edits take from a second picture (all but dragging). concat: these "
-                        "beside the edit's own (dragging)."
+                        "replace: only the source is seen, and what edits take from a second picture. concat: these beside the edit's "
+                        "own, as the authors do for dragging."
                     ),
                 ),
                 advanced(

@@ -112,15 +112,13 @@ def stochastic_inputs() -> list[io.Input]:
                 "Puts everything outside the edit back on the source's trajectory after each step; 0 is off (the paper).",
             )
         ),
-        advanced(
-            _fraction(
-                "hold_object_until",
-                HOLD_OBJECT_UNTIL,
-                (
-                    "Up to here the object follows its own moved trajectory, then it is free to settle in; 0 is off (the paper). Below 1, "
-                    "at least the last step is free, however few there are."
-                ),
-            )
+        _fraction(
+            "hold_object_until",
+            HOLD_OBJECT_UNTIL,
+            (
+                "Up to here, as a share of the steps, the object follows its own moved trajectory; then it is free to settle in. Lower it "
+                "where it looks pasted on. 0 is off (the paper); below 1, at least the last step is free."
+            ),
         ),
     ]
 

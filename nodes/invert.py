@@ -46,7 +46,7 @@ class DragonInvert(io.ComfyNode):
                         min=0,
                         max=10,
                         tooltip=(
-                            "Extra evaluations per step that make the inversion exact. 1 doubles the time and is worth it; 0 is plain DDIM."
+                            "Extra evaluations per step that make the inversion nearly exact. 1 doubles its time; 0 is plain DDIM, enough for most edits."
                         ),
                     )
                 ),
