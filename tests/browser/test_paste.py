@@ -160,6 +160,7 @@ def test_a_ground_made_by_another_node_shows_after_a_run_and_goes_with_its_link(
     frontend.js("async () => { await app.queuePrompt(0, 1) }")
     frontend.page.wait_for_function(f"() => {canvas.editor}.onto?.size?.[0] === 300", timeout=60_000)
     canvas.settle()
+    canvas.do("editor.focus.blur()")  # whose rim is blue, too
     inverted = tuple(255 - value for value in ORANGE)
     assert np.abs(np.array(canvas.find(inverted)) - canvas.at(220.5, 400.5)).max() < 1.5
     frontend.js(f"() => {{ {canvas.node}.disconnectInput({canvas.node}.inputs.findIndex(({{ name }}) => name === 'onto')) }}")
