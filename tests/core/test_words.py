@@ -10,7 +10,7 @@ from canvas_words import CHINESE, WEB, WORDS, tables
 ASKED = (
     re.compile(r"\b(?:say|UnreadableDrawing)\('(\w+)'"),
     re.compile(r"\b(?:title|arrow|brush|eraser|lasso|move): '(\w+)'"),
-    re.compile(r"'((?:broken|tooMany)\w*)'"),
+    re.compile(r"'((?:broken|tooMany|far)\w*)'"),
 )
 
 
