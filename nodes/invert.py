@@ -46,7 +46,8 @@ class DragonInvert(io.ComfyNode):
                         min=0,
                         max=10,
                         tooltip=(
-                            "Extra evaluations per step that make the inversion nearly exact. 1 doubles its time; 0 is plain DDIM, enough for most edits."
+                            "Extra evaluations per step that make the inversion nearly exact. 1 doubles its time; 0 is plain DDIM, enough "
+                            "for most edits."
                         ),
                     )
                 ),
