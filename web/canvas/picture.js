@@ -1,35 +1,25 @@
 /** Where a node's picture comes from: a file that is chosen upstream, at once, or what the last run left. */
 
+import { sourceOf } from './links.js'
+
 /** @typedef {{ filename: string, subfolder: string, type: string }} StoredPicture */
 
 const LOADERS = new Set(['LoadImage', 'LoadImageOutput'])
 const KINDS = new Set(['input', 'output', 'temp'])
-const MOST_REROUTES = 50
 /** Pixels of the longer side of the copy by which transparency is found. */
 const JUDGED = 512
 
 /**
- * What an input is linked to, through reroutes: the file if it is a loader, and else null; and which node's output it is.
+ * The picture that an input is linked to: the file if it is a loader's, and else null; and which node's output it is.
  * @param {import('../comfyui').LGraphNode} node @param {string} input
  * @returns {{ linked: boolean, file: StoredPicture | null, origin: string }}
  */
 export function linkedPicture(node, input) {
-  let slot = node.inputs?.findIndex(({ name }) => name === input) ?? -1
-  /** @type {import('../comfyui').LGraphNode | null} */
-  let source = node
-  let origin = ''
-  for (let hops = 0; hops < MOST_REROUTES; hops++) {
-    if (!source || slot < 0 || source.inputs?.[slot]?.link == null) return { linked: hops > 0, file: null, origin }
-    const link = source.getInputLink(slot)
-    origin = link ? `${link.origin_id}:${link.origin_slot}` : ''
-    source = source.getInputNode(slot)
-    if (source?.type !== 'Reroute') break
-    slot = 0
-  }
-  if (!source || !LOADERS.has(source.type)) return { linked: true, file: null, origin }
+  const { linked, source, origin } = sourceOf(node, input)
+  if (!source || !LOADERS.has(source.type)) return { linked, file: null, origin }
   const chosen = source.widgets?.find(({ name }) => name === 'image')?.value
   const file = typeof chosen === 'string' ? stored(chosen, source.type === 'LoadImage' ? 'input' : 'output') : null
-  return { linked: true, file, origin }
+  return { linked, file, origin }
 }
 
 /** A loader's value: "folder/name.png" or "name.png [output]". @param {string} value @param {string} type @returns {StoredPicture | null} */
