@@ -16,15 +16,24 @@ export interface LGraphNode {
   size: [number, number]
   graph?: LGraph | null
   inputs?: { name: string; link?: number | null }[]
-  widgets?: { name: string; value: unknown }[]
+  /** 0: it takes part in runs. */
+  mode?: number
+  widgets?: Widget[]
   setSize(size: [number, number]): void
   getInputNode(slot: number): LGraphNode | null
   getInputLink(slot: number): { origin_id: number | string; origin_slot: number } | null
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): DOMWidget
+  onWidgetChanged?: (name: string, value: unknown, before: unknown, widget: Widget) => void
   onAdded?: (...graph: unknown[]) => void
   onExecuted?: (output: NodeOutput | undefined) => void
   onRemoved?: () => void
   onConnectionsChange?: (...change: unknown[]) => void
+}
+
+export interface Widget {
+  name: string
+  value: unknown
+  callback?: (value: unknown, canvas?: unknown, node?: LGraphNode) => void
 }
 
 export interface DOMWidget {

@@ -23,7 +23,7 @@ app.registerExtension({
     return {
       DRAGON_CANVAS(node, name) {
         speak(app.extensionManager?.setting?.get?.('Comfy.Locale'))
-        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel, heldView, output: lastOutput, holds })
+        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel, heldView, enter, output: lastOutput, holds })
       }
     }
   },
@@ -40,6 +40,20 @@ function noteChange() {
   const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker
   if (tracker?.captureCanvasState) tracker.captureCanvasState()
   else tracker?.checkState?.()
+}
+
+/** All of them are one step of the graph's undo. @param {import('./comfyui').LGraphNode} node @param {Record<string, number>} values by widget */
+function enter(node, values) {
+  for (const [name, value] of Object.entries(values)) {
+    const widget = node.widgets?.find((each) => each.name === name)
+    if (!widget || widget.value === value) continue
+    const before = widget.value
+    widget.value = value
+    widget.callback?.(value, app.canvas, node)
+    node.onWidgetChanged?.(name, value, before, widget)
+  }
+  app.canvas?.setDirty?.(true, true)
+  noteChange()
 }
 
 /** Over an editor that is not in use the wheel is the graph's. Nodes 2.0 sees to that itself. @param {WheelEvent} event */

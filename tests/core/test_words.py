@@ -9,7 +9,7 @@ from canvas_words import CHINESE, WEB, WORDS, tables
 #: `say('undo')`, `new UnreadableDrawing('notJson')`; the tables of tools; what is handed to the checks of a drawing.
 ASKED = (
     re.compile(r"\b(?:say|UnreadableDrawing)\('(\w+)'"),
-    re.compile(r"\b(?:title|arrow|brush|eraser|lasso|move): '(\w+)'"),
+    re.compile(r"\b(?:title|arrow|brush|eraser|lasso|move|wand): '(\w+)'"),
     re.compile(r"'((?:broken|tooMany|far)\w*)'"),
 )
 

@@ -38,11 +38,14 @@ const lent = /** @type {WeakSet<Mask>} */ (new WeakSet())
  */
 export function withLentMask(drawing, mask) {
   const first = drawing.objects[0] ?? newThing()
-  if (first.mask && !lent.has(first.mask)) return drawing
+  if (hasOwnMask(first)) return drawing
   if (!mask && !first.mask) return drawing
   if (mask) lent.add(mask)
   return { ...drawing, objects: [{ ...first, mask }, ...drawing.objects.slice(1)] }
 }
+
+/** Whether an object's mask is painted: it goes before one that is lent. @param {Thing | undefined} thing */
+export const hasOwnMask = (thing) => Boolean(thing?.mask && !lent.has(thing.mask))
 
 /** @param {Thing} thing */
 export const isPlaced = ({ move, scale, rotation }) =>

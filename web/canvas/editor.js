@@ -19,6 +19,7 @@ import { say } from './words.js'
 /** @typedef {import('./panel.js').Tool} Tool */
 /** @typedef {{ kind: 'arrow', index: number, part: ArrowPart } | { kind: 'object' } | null} Selection */
 /** @typedef {{ picture: CanvasImageSource | null, size: Place | null, notice: string }} Ground no picture: not known yet, and why */
+/** @typedef {import('./pointing.js').Pointing} Pointing */
 
 const UNDO_STEPS = 200
 const MOST_PIXELS = 2400
@@ -27,7 +28,7 @@ const ZOOM_STEP = 1.25
 const PAUSE = 700
 
 export class Editor {
-  /** @param {{ onChange: () => void, onWheel?: (event: WheelEvent) => void, heldView?: () => () => void }} host */
+  /** @param {{ onChange: () => void, onPoint?: (pixel: Place) => void, onWheel?: (event: WheelEvent) => void, heldView?: () => () => void }} host */
   constructor(host) {
     this.host = host
     /** @type {Drawing} */
@@ -54,6 +55,12 @@ export class Editor {
     /** What the objects are pasted into, where that is another picture. @type {Ground | null} */
     this.onto = null
     this.views = { own: FITTED, onto: FITTED }
+    /** Of the node that masks what one points at; null where there is none. @type {Pointing | null} */
+    this.pointing = null
+    /** Where the wand is held. @type {Place | null} */
+    this.aimed = null
+    /** Since the last run. */
+    this.hasPointed = false
     /** @type {import('./mask.js').Mask | null} */
     this.painting = null
     /** @type {Place[]} */
@@ -168,6 +175,39 @@ export class Editor {
     const thing = this.drawing.objects[this.active]
     const goal = this.ground && thing && goalOf(thing, this.size)
     return Boolean(goal?.some((value, i) => value < 0 || value > this.shownSize[i]))
+  }
+
+  /** @param {Pointing | null} pointing */
+  setPointing(pointing) {
+    if (JSON.stringify(pointing) === JSON.stringify(this.pointing)) return
+    this.pointing = pointing
+    if (this.has(this.tool)) return this.refresh()
+    this.#dropGesture()
+    this.setTool('arrow')
+  }
+
+  /** Whether there is a use for a tool. @param {Tool} tool */
+  has(tool) {
+    return tool !== 'wand' || this.pointing !== null
+  }
+
+  /** The pixel that is pointed at, or was before. */
+  get pointed() {
+    return this.aimed ?? this.pointing?.at ?? null
+  }
+
+  /** @param {Place} pixel */
+  aim(pixel) {
+    this.aimed = pixel
+    this.hasPointed = true
+    this.invalidate()
+  }
+
+  /** What is aimed at goes to the node that masks it. */
+  point() {
+    const pixel = this.aimed
+    this.aimed = null
+    if (pixel && !this.pointing?.obstacle) this.host.onPoint?.(pixel)
   }
 
   /** Another node's mask for object 1, as the last run had it; not part of the value. @param {import('./mask.js').Mask | null} mask */
@@ -551,6 +591,7 @@ export class Editor {
   #dropGesture() {
     this.gesture = null
     this.painting = null
+    this.aimed = null
     this.lasso = []
     this.drawing = this.committed
     this.#keepSelection()
@@ -612,7 +653,7 @@ export class Editor {
       p: () => this.#toggleResult(),
       r: () => this.putBack()
     }
-    for (const { tool, key: letter } of TOOLS) keys[letter] = () => this.setTool(tool)
+    for (const { tool, key: letter } of TOOLS) if (this.has(tool)) keys[letter] = () => this.setTool(tool)
     // The slider has keys of its own, and Space presses the button that Tab has led to.
     const others = event.target instanceof HTMLInputElement || (key === ' ' && event.target instanceof HTMLButtonElement)
     if (others || !(key in keys)) return false
@@ -675,8 +716,9 @@ export class Editor {
     const shown = showsResult && (this.tool === 'move' || this.tool === 'arrow')
     // Only while an arrow is held: the next one begins on the picture as it is.
     const showsPull = shown && this.tool === 'arrow' && this.gesture !== null
+    const pointed = this.tool === 'wand' && layers && !this.pointing?.obstacle ? this.pointed : null
     if (layers || drawing.size || ground) {
-      drawFrame(context, { stage: [width, height], layers, size, ground, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush }, this.viewMatrix())
+      drawFrame(context, { stage: [width, height], layers, size, ground, drawing, active, selection, showsResult: shown, showsPull, showsBox: this.tool === 'move', painting, lasso, brush, pointed }, this.viewMatrix())
     }
     if (this.gesture) this.panel.advise(this)
   }

@@ -31,6 +31,8 @@ export function begin(editor, place, keys) {
       return beginStroke(editor, place, 0)
     case 'lasso':
       return beginLasso(editor, place, keys.alt ? 0 : 1)
+    case 'wand':
+      return beginPointing(editor, place)
     default:
       return beginPlacing(editor, place, keys)
   }
@@ -40,7 +42,7 @@ export function begin(editor, place, keys) {
 export function cursorAt(editor, place, keys) {
   if (editor.tool === 'arrow') return arrowAt(editor, place, keys) ? 'grab' : 'crosshair'
   if (editor.tool === 'brush' || editor.tool === 'eraser') return 'none'
-  if (editor.tool === 'lasso') return 'crosshair'
+  if (editor.tool === 'lasso' || editor.tool === 'wand') return 'crosshair'
   const hold = holdAt(editor, place, keys)
   if (hold?.kind === 'turn') return 'grab'
   if (hold?.kind === 'scale') return 'nwse-resize'
@@ -159,6 +161,20 @@ function beginLasso(editor, place, value) {
       editor.activate(open.index)
       closeMask(editor, open)
     }
+  }
+}
+
+/** The pixel under the pointer, for the node that masks what is there: it hears of it when the pointer is let go. @param {Editor} editor @param {Place} place @returns {Gesture | null} */
+function beginPointing(editor, place) {
+  const [width, height] = editor.size
+  const inside = place[0] >= 0 && place[1] >= 0 && place[0] < width && place[1] < height
+  if (!inside || !editor.layers || !editor.pointing) return null
+  /** @param {Place} to @returns {Place} */
+  const pixel = ([x, y]) => [clamp(Math.floor(x), 0, width - 1), clamp(Math.floor(y), 0, height - 1)]
+  editor.aim(pixel(place))
+  return {
+    move: (to) => editor.aim(pixel(to)),
+    end: () => editor.point()
   }
 }
 

@@ -1,6 +1,6 @@
 /** The editor's elements: toolbar, stage, and the line that says what to do now. What is pressed goes to the editor. */
 
-import { MAX_OBJECTS, NO_LENGTH, isPlaced, serialise } from './drawing.js'
+import { MAX_OBJECTS, NO_LENGTH, hasOwnMask, isPlaced, serialise } from './drawing.js'
 import { icon } from './icons.js'
 import { objectColour } from './palette.js'
 import { goalOf } from './renderer.js'
@@ -8,7 +8,7 @@ import { say } from './words.js'
 
 /** @typedef {import('./editor.js').Editor} Editor */
 /** @typedef {import('./words.js').Word} Word */
-/** @typedef {'arrow' | 'brush' | 'eraser' | 'lasso' | 'move'} Tool */
+/** @typedef {'arrow' | 'brush' | 'eraser' | 'lasso' | 'move' | 'wand'} Tool */
 /**
  * @typedef {object} Actions
  * @property {(tool: Tool) => void} setTool
@@ -29,11 +29,12 @@ export const TOOLS = [
   { tool: 'brush', key: 'b', title: 'brushTool' },
   { tool: 'eraser', key: 'e', title: 'eraserTool' },
   { tool: 'lasso', key: 'l', title: 'lassoTool' },
-  { tool: 'move', key: 'v', title: 'moveTool' }
+  { tool: 'move', key: 'v', title: 'moveTool' },
+  { tool: 'wand', key: 'w', title: 'wandTool' }
 ]
 
 /** @type {Record<Tool, Word>} */
-const HELP = { arrow: 'arrowHelp', brush: 'brushHelp', eraser: 'eraserHelp', lasso: 'lassoHelp', move: 'moveHelp' }
+const HELP = { arrow: 'arrowHelp', brush: 'brushHelp', eraser: 'eraserHelp', lasso: 'lassoHelp', move: 'moveHelp', wand: 'wandHelp' }
 
 /** The smallest brush, and how far the slider goes beyond, as shares of the picture's longer side. */
 const [SMALLEST, RANGE] = [0.003, 0.2]
@@ -87,7 +88,6 @@ export class Panel {
       element('div', { class: 'dragon-group' }, ...this.toolButtons),
       this.slider,
       this.chips,
-      element('div', { class: 'dragon-space' }),
       element('div', { class: 'dragon-group' }, this.undoButton, this.redoButton, this.removeButton, this.resultButton)
     )
     this.root = element('div', { class: 'dragon-canvas widget-expands' }, bar, this.stage, this.help)
@@ -96,7 +96,10 @@ export class Panel {
   /** @param {Editor} editor */
   refresh(editor) {
     const { drawing, tool, view, brushShare } = editor
-    for (const [i, each] of this.toolButtons.entries()) each.setAttribute('aria-pressed', String(TOOLS[i].tool === tool))
+    for (const [i, each] of this.toolButtons.entries()) {
+      each.setAttribute('aria-pressed', String(TOOLS[i].tool === tool))
+      each.hidden = !editor.has(TOOLS[i].tool)
+    }
     this.resultButton.setAttribute('aria-pressed', String(editor.showsResult))
     this.undoButton.disabled = !editor.past.length
     this.redoButton.disabled = !editor.future.length
@@ -114,7 +117,7 @@ export class Panel {
   /** The line below: what is wrong, what is selected, or what to do. @param {Editor} editor */
   advise(editor) {
     const warning = editor.problem || editor.notice || editor.ground?.notice || editor.warnings[0] || sizeWarning(editor)
-    const note = warning ? '' : arrowNote(editor)
+    const note = warning ? '' : arrowNote(editor) || wandNote(editor)
     const text = warning || [note, selected(editor)].filter(Boolean).join(' ') || say(HELP[editor.tool])
     this.help.classList.toggle('dragon-warned', Boolean(warning || note))
     if (this.help.textContent === text && !editor.problem) return
@@ -155,8 +158,15 @@ function arrowNote({ drawing: { arrows }, selection, tool, size: [width, height]
   return ''
 }
 
+/** Why pointing does not do what one expects; empty where it does. @param {Editor} editor */
+function wandNote({ drawing, tool, pointing, hasPointed }) {
+  if (tool !== 'wand') return ''
+  return pointing?.obstacle || (hasPointed && hasOwnMask(drawing.objects[0]) ? say('wandPainted') : '')
+}
+
 /** Numbers of what is in hand, in pixels of the picture; empty where nothing is. @param {Editor} editor */
-function selected({ drawing, selection, tool, active, ground, outside, size: [width, height] }) {
+function selected({ drawing, selection, tool, active, ground, outside, pointed, hasPointed, pointing, size: [width, height] }) {
+  if (tool === 'wand') return pointed && hasPointed && !pointing?.obstacle ? say('wandPointed', { x: pointed[0], y: pointed[1] }) : ''
   const arrow = selection?.kind === 'arrow' && drawing.arrows[selection.index]
   if (arrow) {
     const [hx, hy, tx, ty] = [arrow[0] * width, arrow[1] * height, arrow[2] * width, arrow[3] * height].map(Math.round)

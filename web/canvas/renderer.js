@@ -25,6 +25,7 @@ import { ARROW, DARK, LIGHT, objectColour } from './palette.js'
  * @property {import('./mask.js').Mask | null} painting the active object's mask while it is painted
  * @property {[number, number][]} lasso in pixels of the picture
  * @property {{ at: [number, number], radius: number, erases: boolean } | null} brush in pixels of the picture
+ * @property {[number, number] | null} pointed the pixel that the wand points at
  */
 
 /** Pixels on screen from the box to its handle for turning. */
@@ -52,6 +53,7 @@ export function drawFrame(context, scene, view) {
   }
   if (scene.showsBox) drawBox(context, scene, view)
   drawBrush(context, scene, view)
+  drawPointed(context, scene, view)
 }
 
 /** @param {Matrix} view @param {[number, number]} size @param {number} x @param {number} y @returns {[number, number]} */
@@ -307,6 +309,26 @@ function drawBrush(context, { brush }, view) {
   context.arc(x, y, brush.radius * view[0], 0, 2 * Math.PI)
   if (brush.erases) context.setLineDash([4, 4])
   for (const [paint, width] of /** @type {[string, number][]} */ ([[DARK, 3], [LIGHT, 1.25]])) {
+    context.strokeStyle = paint
+    context.lineWidth = width
+    context.stroke()
+  }
+  context.restore()
+}
+
+/** A ring round the pixel, which stays in sight, and four lines that lead to it. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view */
+function drawPointed(context, { pointed }, view) {
+  if (!pointed) return
+  const [x, y] = apply(view, [pointed[0] + 0.5, pointed[1] + 0.5])
+  context.save()
+  context.lineCap = 'round'
+  context.beginPath()
+  context.arc(x, y, 7, 0, 2 * Math.PI)
+  for (const [across, down] of [[1, 0], [0, 1], [-1, 0], [0, -1]]) {
+    context.moveTo(x + 4 * across, y + 4 * down)
+    context.lineTo(x + 13 * across, y + 13 * down)
+  }
+  for (const [paint, width] of /** @type {[string, number][]} */ ([[DARK, 5], [LIGHT, 2]])) {
     context.strokeStyle = paint
     context.lineWidth = width
     context.stroke()

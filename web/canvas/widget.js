@@ -2,6 +2,7 @@
 
 import { Editor } from './editor.js'
 import { decodeRuns } from './mask.js'
+import { maskerOf, pointingOf } from './pointing.js'
 import { linkedPicture, loaded, ranPicture, viewPath } from './picture.js'
 import { say } from './words.js'
 
@@ -14,6 +15,7 @@ import { say } from './words.js'
  * @property {() => void} changed
  * @property {(event: WheelEvent) => void} wheel
  * @property {() => () => void} heldView puts the graph's zoom and place back to what they were
+ * @property {(node: LGraphNode, values: Record<string, number>) => void} enter puts numbers into a node's widgets, as if they were typed
  * @property {(node: LGraphNode) => NodeOutput | undefined} output what the last run said of a node
  * @property {(node: LGraphNode) => boolean} holds whether a node is in the graph still
  */
@@ -31,6 +33,11 @@ export function addCanvasWidget(node, name, host) {
       widget.callback?.(editor.text)
       node.graph?.setDirtyCanvas?.(true, false)
       host.changed()
+    },
+    onPoint([x, y]) {
+      const masker = maskerOf(node)
+      if (masker) host.enter(masker, { x, y })
+      editor.setPointing(pointingOf(node))
     },
     onWheel: host.wheel,
     heldView: host.heldView
@@ -75,6 +82,7 @@ function accompany(node, editor, host) {
     // The node may be a new one for the same thing: after the graph's undo, or back on its tab.
     const known = heard ? undefined : host.output(node)
     if (known) hear(known)
+    editor.setPointing(pointingOf(node))
     picture.look()
     onto.look()
   }
@@ -97,6 +105,7 @@ function accompany(node, editor, host) {
   node.onExecuted = function (output) {
     onExecuted?.call(this, output)
     if (output) hear(output)
+    editor.hasPointed = false
     editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
     editor.refresh()
     picture.renew()

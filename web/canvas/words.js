@@ -7,12 +7,14 @@ const ENGLISH = Object.freeze({
   eraserTool: 'Eraser (E): take away from the mask',
   lassoTool: 'Lasso (L): draw round an object. Alt cuts away',
   moveTool: 'Move (V): drag, scale and turn the masked object',
+  wandTool: 'Wand (W): point at the object, and Dragon Auto Mask masks it at the next run',
 
   arrowHelp: 'Drag from a point to where it should go. Drag an end to change it.',
   brushHelp: 'Paint over the object, its shadow too. Then take the Move tool.',
   eraserHelp: 'Paint over what should not be masked.',
   lassoHelp: 'Draw round the object. Then take the Move tool.',
   moveHelp: 'Drag the object. Corners scale it, the round handle turns it. Arrow keys nudge.',
+  wandHelp: 'Point at the object: Dragon Auto Mask masks it at the next run.',
 
   tools: 'Drawing tools',
   editor: 'Picture editor',
@@ -37,6 +39,13 @@ const ENGLISH = Object.freeze({
   objectPlaced: 'Object {number}: dx {dx}, dy {dy} px, scale {scale}, {rotation}°. R puts it back.',
   objectPasted: 'Object {number}: middle at {x}, {y} px, scale {scale}, {rotation}°. R puts it back.',
   objectOutside: 'Object {number} lies outside of this picture: press where it should go.',
+
+  wandPointed: 'Dragon Auto Mask looks at {x}, {y} px: a run masks what is there.',
+  wandPainted: 'Object 1 has a painted mask, which goes first: delete it (Del) to have what is here masked.',
+  wandPoints: 'Dragon Auto Mask takes points from a link: remove the link to its points to point here.',
+  wandNumbers: 'Dragon Auto Mask takes x or y from a link: remove that link to point here.',
+  wandPicture: 'Dragon Auto Mask looks at another picture: link this one to its image to point here.',
+  wandIdle: 'Dragon Auto Mask is muted or bypassed: let it run to point here.',
 
   startAnew: 'Start anew',
   startAnewHelp: 'Throws the unreadable drawing away',
@@ -73,12 +82,14 @@ const CHINESE = Object.freeze({
   eraserTool: '橡皮（E）：擦去部分遮罩',
   lassoTool: '套索（L）：圈出物体。按住 Alt 剪去',
   moveTool: '移动（V）：拖动、缩放和旋转遮罩覆盖的物体',
+  wandTool: '魔棒（W）：指向物体，“Dragon 自动遮罩”会在下次运行时为它生成遮罩',
 
   arrowHelp: '从一个点拖到它该去的位置。拖动一端可以修改箭头。',
   brushHelp: '涂抹物体，连同它的影子，然后使用“移动”工具。',
   eraserHelp: '涂抹不该被遮罩覆盖的部分。',
   lassoHelp: '圈出物体，然后使用“移动”工具。',
   moveHelp: '拖动物体。四角缩放，圆形手柄旋转，方向键微调。',
+  wandHelp: '指向物体：“Dragon 自动遮罩”会在下次运行时为它生成遮罩。',
 
   tools: '绘制工具',
   editor: '图像编辑器',
@@ -103,6 +114,13 @@ const CHINESE = Object.freeze({
   objectPlaced: '物体 {number}：dx {dx}，dy {dy} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
   objectPasted: '物体 {number}：中心在 {x}，{y} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
   objectOutside: '物体 {number} 在这张图像之外：请在它该去的位置按下。',
+
+  wandPointed: '“Dragon 自动遮罩”将查看 {x}，{y} 像素处：运行后即得到那里的遮罩。',
+  wandPainted: '物体 1 已有绘制的遮罩，以它为准：删除它（Del），才能为这里生成遮罩。',
+  wandPoints: '“Dragon 自动遮罩”的点来自连线：断开它的 points 连线，才能在这里指点。',
+  wandNumbers: '“Dragon 自动遮罩”的 x 或 y 来自连线：断开该连线，才能在这里指点。',
+  wandPicture: '“Dragon 自动遮罩”查看的是另一张图像：将这张图像接到它的 image，才能在这里指点。',
+  wandIdle: '“Dragon 自动遮罩”已被静音或绕过：让它参与运行，才能在这里指点。',
 
   startAnew: '重新开始',
   startAnewHelp: '丢弃无法读取的绘制内容',
