@@ -98,8 +98,8 @@ def test_the_pasted_object_arrives(templates: Templates, run: Any) -> None:
     (energy,) = run("DragonPasteLoss", reference_mask=mask, x=middle[0] + 80, y=middle[1] + 8)
     prompts = (
         "a house on a wood floor with a yellow striped wall",
-        "a car on a stone floor with a gray wall",
-        "a house and a car on a wood floor",
+        "a tree on a wood floor with a gray wall",
+        "a house and a tree on a wood floor",
     )
     result = templates.edited(source, second, prompts, energy)
     wanted = source[0].clone()
@@ -112,14 +112,14 @@ def test_the_pasted_object_arrives(templates: Templates, run: Any) -> None:
 
 
 def test_the_appearance_turns_to_the_reference(templates: Templates, run: Any) -> None:
-    """The teapot's mean colour goes more than half the way to the backpack's; what is around stays."""
+    """The teapot's mean colour goes more than half the way to the diamond's; what is around stays."""
     source, second = templates.picture("appearance_source"), templates.picture("appearance_second")
     mask, other = templates.mask("appearance_mask"), templates.mask("appearance_second_mask")
     (energy,) = run("DragonAppearanceLoss", mask=mask, reference_mask=other)
     prompts = (
-        "a blue teapot on a wood floor with a teal wall",
-        "a red backpack on a sand floor",
-        "a red teapot on a wood floor with a teal wall",
+        "a yellow teapot on a wood floor with a pink wall",
+        "a diamond on a sand floor",
+        "a blue teapot on a wood floor with a pink wall",
     )
     result = templates.edited(source, second, prompts, energy)
     wanted = second[0][other[0] > 0].mean(0)
