@@ -22,15 +22,19 @@ EDGE, OTHER = 0.08, 0.12
 
 def blended(brought: Tensor, ground: Tensor, inside: Tensor) -> Tensor:
     """``brought`` where ``inside`` (M, 1, h, w) says, ``ground`` elsewhere; pictures (B, C, h, w) with values in [0, 1]."""
-    depth = max(1, round(min(brought.shape[-2:]) * DEPTH))
-    within = inside.to(brought)
+    return torch.where(inside, torch.lerp(brought, ground, surplus(brought, inside)), ground)
+
+
+def surplus(picture: Tensor, inside: Tensor) -> Tensor:
+    """How far what ``inside`` (M, 1, h, w) covers is ground that a wide mask took along: (B, 1, h, w) for pictures (B, C, h, w)."""
+    depth = max(1, round(min(picture.shape[-2:]) * DEPTH))
+    within = inside.to(picture)
     last, rim = within * _next_to(1 - within), _next_to(within) * (1 - within)  # the pixels on either side of the border
-    edge = (spread(brought, last, RIM) - spread(brought, rim, RIM)).abs().amax(1, keepdim=True)
+    edge = (spread(picture, last, RIM) - spread(picture, rim, RIM)).abs().amax(1, keepdim=True)
     even = torch.exp(-((edge / EDGE) ** 2)) * rim
-    ground_brought, evenness = spread(brought, even + 1e-6 * rim, depth), spread(even, rim, depth)
-    alike = torch.exp(-(((brought - ground_brought).abs().amax(1, keepdim=True) / OTHER) ** 2))
-    give = alike * evenness * fade(inside, depth) * within
-    return torch.where(inside, torch.lerp(brought, ground, give), ground)
+    ground, evenness = spread(picture, even + 1e-6 * rim, depth), spread(even, rim, depth)
+    alike = torch.exp(-(((picture - ground).abs().amax(1, keepdim=True) / OTHER) ** 2))
+    return alike * evenness * fade(inside, depth) * within
 
 
 def spread(values: Tensor, weight: Tensor, reach: int) -> Tensor:

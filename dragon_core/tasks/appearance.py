@@ -13,6 +13,7 @@ from ..errors import DragonError
 from ..features import Views
 from ..look import transferred
 from ..regions import Regions, on_grid
+from ..seams import surplus
 from .edit import KAPPA
 from .masks import check_mask, cropped_mask, is_picture
 
@@ -115,8 +116,12 @@ class Appearance:
             return latent  # the noise has the shape, which stays
         inside = on_grid(self.mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1).to(latent)
         wanted = self.lent((reference.shape[-2], reference.shape[-1])).unsqueeze(1).to(latent)
-        look = transferred(latent, inside, reference, wanted)
-        if is_picture(latent, self.mask):  # what leaves its range is cut off, and missing from the look
-            for _ in range(1, PICTURE_PASSES):
+        if is_picture(latent, self.mask):
+            # Ground that a wide mask takes along is no part of the object, here or there.
+            inside, wanted = (m * (1 - surplus(p, m > 0.5)) for p, m in ((latent, inside), (reference, wanted)))
+            look = latent
+            for _ in range(PICTURE_PASSES):  # what leaves the picture's range is cut off, and missing from the look
                 look = transferred(look.clamp(0, 1), inside, reference, wanted)
+        else:
+            look = transferred(latent, inside, reference, wanted)
         return torch.lerp(latent, look, self.transfer * inside)
