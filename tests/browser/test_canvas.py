@@ -273,6 +273,9 @@ def test_what_an_arrow_drags_is_seen_where_it_goes_while_it_is_held(frontend: An
     held(canvas, (138, 90), (138, 150))
     expected = canvas.at(MAGENTA[1][0], MAGENTA[1][1] + 60)
     assert np.abs(np.array(canvas.find(MAGENTA[0])) - expected).max() < 3
+    (x, y), (left, top) = canvas.at(180, 90), canvas.stage()[:2]
+    is_grey = np.ptp(canvas.pixels()[int(y - top), int(x - left)]) < 10
+    assert is_grey == (masked != "the area"), "the mask's colour lies where the object is no more"
     frontend.page.mouse.up()
     canvas.settle()
     assert np.abs(np.array(canvas.find(MAGENTA[0])) - before).max() < 1, "the next arrow could not begin on the picture as it is"

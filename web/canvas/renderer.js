@@ -39,8 +39,10 @@ const [DISC, AWAY] = [10, 17]
  * @param {Scene} scene @param {Matrix} view pixels of the picture → pixels on screen
  */
 export function drawFrame(context, scene, view) {
-  drawPicture(context, scene, view)
-  for (const [index, thing] of scene.drawing.objects.entries()) drawObject(context, scene, view, thing, index)
+  const dragged = drawPicture(context, scene, view)
+  for (const [index, thing] of scene.drawing.objects.entries()) {
+    drawObject(context, scene, view, thing, index, thing.mask !== null && thing.mask === dragged)
+  }
   drawLasso(context, scene, view)
   // Arrows lead from place to place in the objects' own picture.
   const arrows = scene.ground ? [] : scene.drawing.arrows
@@ -88,7 +90,10 @@ function away(from, to, reach) {
   return [to[0] + ((to[0] - from[0]) / length) * reach, to[1] + ((to[1] - from[1]) / length) * reach]
 }
 
-/** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view */
+/**
+ * @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view
+ * @returns {import('./mask.js').Mask | null} of the object that arrows have dragged off its place
+ */
 function drawPicture(context, scene, view) {
   const { layers, size, ground, drawing, showsResult, painting, active } = scene
   context.save()
@@ -96,16 +101,18 @@ function drawPicture(context, scene, view) {
   context.imageSmoothingEnabled = view[0] < 4 // pixels are wanted as they are when one looks closely
   const shown = drawing.objects.filter((thing, i) => thing.mask && (ground || isPlaced(thing)) && !(painting && i === active))
   const moved = showsResult ? shown : []
+  let dragged = null
   if (ground?.picture) {
     context.drawImage(ground.picture, 0, 0, ...(ground.size ?? size))
   } else if (ground || !layers) {
     context.fillStyle = 'rgba(128, 128, 140, 0.12)'
     context.fillRect(0, 0, ...(ground?.size ?? size))
   } else {
-    drawVacated(context, scene, layers, moved)
+    dragged = drawVacated(context, scene, layers, moved)
   }
   for (const thing of moved) if (layers) drawMoved(context, layers, thing, size)
   context.restore()
+  return dragged
 }
 
 /** The picture without what has moved in it, and with what arrows drag. @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Layers} layers @param {Thing[]} moved */
@@ -113,9 +120,11 @@ function drawVacated(context, { size, drawing, showsPull }, layers, moved) {
   const masks = /** @type {import('./mask.js').Mask[]} */ (moved.map(({ mask }) => mask))
   const first = drawing.objects[0]
   const pulled = showsPull ? layers.dragged(drawing.arrows, first && !isPlaced(first) ? first.mask : null) : null
-  if (pulled?.leaves && first?.mask) masks.push(first.mask)
+  const dragged = pulled?.leaves ? first.mask : null
+  if (dragged) masks.push(dragged)
   context.drawImage(masks.length ? layers.without(masks) : layers.picture, 0, 0, ...size)
   if (pulled) context.drawImage(pulled.canvas, 0, 0, ...size)
+  return dragged
 }
 
 /** @param {CanvasRenderingContext2D} context @param {Layers} layers @param {Thing} thing @param {[number, number]} size */
@@ -130,8 +139,8 @@ function drawMoved(context, layers, thing, size) {
   context.restore()
 }
 
-/** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view @param {Thing} thing @param {number} index */
-function drawObject(context, scene, view, thing, index) {
+/** @param {CanvasRenderingContext2D} context @param {Scene} scene @param {Matrix} view @param {Thing} thing @param {number} index @param {boolean} dragged by arrows */
+function drawObject(context, scene, view, thing, index, dragged) {
   const painted = index === scene.active ? scene.painting : null
   const mask = painted ?? thing.mask
   if (!mask) return
@@ -143,7 +152,7 @@ function drawObject(context, scene, view, thing, index) {
     if (goes) strokeOutline(context, outlineOf(mask), multiply(multiply(view, goes), unit), colour, !scene.showsResult)
     return
   }
-  const leaves = Boolean(goes) && scene.showsResult
+  const leaves = dragged || (Boolean(goes) && scene.showsResult)
   if (!leaves) {
     context.save()
     context.transform(...multiply(view, unit))
