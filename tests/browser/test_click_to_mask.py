@@ -123,6 +123,7 @@ def test_the_pixel_under_the_pointer_is_meant(frontend: Any, pixel: tuple[int, i
 
 def test_there_is_no_wand_without_the_node(frontend: Any) -> None:
     canvas = frontend.canvas(PICTURE)
+    canvas.do("editor.focus.focus()")
     canvas.press("w")
     canvas.settle()
     wand = frontend.page.locator(WAND)
@@ -159,6 +160,24 @@ def test_the_node_and_the_graphs_undo_hear_of_it_as_of_a_users_edit(frontend: An
     frontend.page.wait_for_timeout(900)
     assert asked(canvas) == (60, 180)
     assert frontend.complaints == []
+
+
+def test_the_node_shows_the_numbers(frontend: Any) -> None:
+    """Nodes 2.0 has elements for widgets, with values of their own; LiteGraph draws what the widget holds."""
+    canvas = masking(frontend)
+    node = frontend.js(upstream("masker.pos = [560, 0]; app.canvas.setDirty(true, true); return masker.id"))
+    point(canvas, 60, 180)
+    canvas.settle()
+    keep(canvas, "wand_numbers")
+    if frontend.renderer == "nodes-2.0":
+        frontend.page.wait_for_function(
+            """(id) => {
+                const shown = [...document.querySelectorAll(`[data-node-id="${id}"] input`)].map(({ value }) => value)
+                return shown.includes('60') && shown.includes('180')
+            }""",
+            arg=node,
+            timeout=5000,
+        )
 
 
 def linked(name: str) -> str:
