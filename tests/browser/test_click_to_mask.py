@@ -37,7 +37,7 @@ def masking(frontend: Any, *between: str) -> Any:
             const prompt = made('CLIPTextEncode', { text: 'an elephant on a grass floor with a yellow striped wall' })
             const latent = made('VAEEncode')
             const inverted = made('DragonInvert', { steps: 6, refinement: 0 })
-            const masker = made('DragonAutoMask')
+            const masker = made('DragonAutoMask', { x: 128, y: 128 }) // some frontends remember those of a node that had its number
             link(model, 1, prompt, 'clip')
             link(loader, 0, latent, 'pixels')
             link(model, 2, latent, 'vae')
