@@ -124,7 +124,9 @@ const simpler = new WeakMap()
 
 /** The mask itself, or if its rim is longer than any that is meant (noise from a model, say) one like it with less detail. @param {Mask} mask @returns {Mask} */
 export function withoutNoise(mask) {
-  let simple = simpler.get(mask) ?? mask
+  const known = simpler.get(mask)
+  if (known) return known
+  let simple = mask
   for (let times = 0; rimLength(simple) > MOST_SIDES; times++) {
     simple = smoothed(simple)
     if (times >= SMOOTHINGS) simple = copied(simple, Math.ceil(simple.width / 2), Math.ceil(simple.height / 2))
