@@ -80,6 +80,17 @@ class Frontend:
     def js(self, script: str, argument: Any = None) -> Any:
         return self.page.evaluate(script, argument)
 
+    def thread_clock(self) -> Callable[[], float]:
+        """Milliseconds of work of the page's own thread so far: other work of the machine is in what a clock on the wall shows."""
+        devtools = self.page.context.new_cdp_session(self.page)
+        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def milliseconds() -> float:
+            metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
+            return 1000 * float(metrics["TaskDuration"])
+
+        return milliseconds
+
     def canvas(self, picture: str = "marks.png", value: str | None = None, zoom: float = 1.0) -> Canvas:
         """A fresh graph: LoadImage (out of sight) → DragonCanvas, whose editor is in the middle of the page."""
         self.js(

@@ -663,13 +663,7 @@ def test_a_mask_of_noise_that_can_just_be_read_does_not_hold_the_page_up(fronten
     text = noise(1024, 0.05)
     assert 1_800_000 < len(text) < 2_000_000
     canvas = frontend.canvas("large.png")
-    devtools = frontend.page.context.new_cdp_session(frontend.page)
-    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def thread_ms() -> float:
-        metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
-        return 1000 * float(metrics["TaskDuration"])
-
+    thread_ms = frontend.thread_clock()
     before = thread_ms()
     frontend.js(f"(text) => {{ const editor = {canvas.editor}; editor.setTool('move'); editor.text = text; editor.draw() }}", text)
     canvas.do("editor.canvas.getContext('2d').getImageData(0, 0, 1, 1).width")
@@ -697,13 +691,7 @@ def test_a_frame_of_the_live_preview_takes_less_than_50_ms(frontend: Any, record
     time of the page's own thread: other work of the machine is in what a clock on the wall shows.
     """
     canvas = frontend.canvas("large.png")
-    devtools = frontend.page.context.new_cdp_session(frontend.page)
-    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def thread_ms() -> float:
-        metrics = {each["name"]: each["value"] for each in devtools.send("Performance.getMetrics")["metrics"]}
-        return 1000 * float(metrics["TaskDuration"])
-
+    thread_ms = frontend.thread_clock()
     size = canvas.do(
         """(() => {
             editor.stage.style.cssText = 'position: fixed; left: 0; top: 0; width: 1044px; height: 1044px; z-index: 999'
