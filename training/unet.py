@@ -127,12 +127,11 @@ def main() -> None:
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         seen = saved["seen"]
-        warmed = saved["warmed"]
-    elif not args.from_scratch:
-        model.load_state_dict(shipped.mini(vocabulary))
-        average.load_state_dict(model.state_dict())
-        seen = warmed = shipped.images_seen()
+        warmed = saved.get("warmed", 0)  # checkpoints from before training could begin with the shipped weights
     else:
+        if not args.from_scratch:
+            model.load_state_dict(shipped.mini(vocabulary))
+            seen = warmed = shipped.images_seen()
         average.load_state_dict(model.state_dict())
     log.info("begins at %d images", seen)
     acp = networks.alphas_cumprod().to(device)
