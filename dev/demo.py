@@ -1,4 +1,4 @@
-"""`python3 -m dev demo`: a shipped template on a real ComfyUI server; `move_object.json` takes a picture of one's own, too."""
+"""`python3 -m dev demo`: a shipped template on a real ComfyUI server; `dragon_move_object.json` takes a picture of one's own, too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dev.workflow import Prompt
 
 LOG = logging.getLogger(__name__)
 
-WORKFLOW = WORKFLOWS / "move_object.json"
+WORKFLOW = WORKFLOWS / "dragon_move_object.json"
 INPUTS = WORKFLOWS / "inputs"
 SOURCE = INPUTS / "dragon_move_source.png"
 MASK = INPUTS / "dragon_move_mask.png"

@@ -214,7 +214,7 @@ class Canvas:
 
 @pytest.fixture(scope="session")
 def open_frontend(chromium: Any, server: Server) -> Callable[..., Frontend]:
-    """`open_frontend("nodes-2.0", {"Comfy.Locale": "zh"}, template="move_object")`"""
+    """`open_frontend("nodes-2.0", {"Comfy.Locale": "zh"}, template="dragon_move_object")`"""
 
     def open_one(renderer: str, changed: Mapping[str, Any] | None = None, template: str | None = None) -> Frontend:
         page = chromium.new_page(viewport={"width": 1300, "height": 1000})

@@ -13,7 +13,7 @@ import pytest
 from dev.paths import WORKFLOWS
 
 SHIPPED = sorted(WORKFLOWS.glob("*.json"))
-SHORT = ("move_object",)
+SHORT = ("dragon_move_object",)
 RUN = 420_000
 BUTTON = 'button[data-testid="queue-button"], [data-testid="queue-button"] button'
 #: The pictures that an output node shows: LiteGraph keeps them on the node, Nodes 2.0 has elements.
