@@ -13,7 +13,7 @@ WEB_DIRECTORY = "./web"
 async def comfy_entrypoint() -> ComfyExtension:
     """Called once by ComfyUI's loader; returns the pack's extension."""
     from .nodes import DragonExtension
-    from .nodes.samples import offer_samples
+    from .nodes.bundled.samples import offer_samples
 
     offer_samples()  # here, not in on_load: ComfyUI 0.3.75 does not call that
     return DragonExtension()

@@ -5,30 +5,30 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 from typing_extensions import override
 
-from .appearance_loss import DragonAppearanceLoss
-from .auto_mask import DragonAutoMask
-from .canvas import DragonCanvas
-from .canvas_object import DragonCanvasObject
-from .composite import DragonComposite
-from .content_loss import DragonContentLoss
-from .contrast_loss import DragonContrastLoss
-from .cross_attn_patch import DragonCrossAttnPatch
-from .draft import DragonDraft
-from .drag_loss import DragonDragLoss
-from .euler_sampler import DragonEulerSampler
-from .guidance_branch import DragonGuidanceBranch
-from .guider import DragonGuider
-from .inpaint_loss import DragonInpaintLoss
-from .invert import DragonInvert
-from .landmarks_loss import DragonLandmarksLoss
-from .mini_model import DragonMiniModel
-from .move_loss import DragonMoveLoss
-from .paste_loss import DragonPasteLoss
-from .preview import DragonPreview
-from .record import DragonRecord
-from .resize_loss import DragonResizeLoss
-from .sampler import DragonSampler
-from .similarity_loss import DragonSimilarityLoss
+from .canvas.auto_mask import DragonAutoMask
+from .canvas.canvas import DragonCanvas
+from .canvas.canvas_object import DragonCanvasObject
+from .losses.appearance_loss import DragonAppearanceLoss
+from .losses.content_loss import DragonContentLoss
+from .losses.contrast_loss import DragonContrastLoss
+from .losses.drag_loss import DragonDragLoss
+from .losses.inpaint_loss import DragonInpaintLoss
+from .losses.landmarks_loss import DragonLandmarksLoss
+from .losses.move_loss import DragonMoveLoss
+from .losses.paste_loss import DragonPasteLoss
+from .losses.resize_loss import DragonResizeLoss
+from .losses.similarity_loss import DragonSimilarityLoss
+from .pictures.composite import DragonComposite
+from .pictures.draft import DragonDraft
+from .pictures.preview import DragonPreview
+from .sampling.cross_attn_patch import DragonCrossAttnPatch
+from .sampling.euler_sampler import DragonEulerSampler
+from .sampling.guidance_branch import DragonGuidanceBranch
+from .sampling.guider import DragonGuider
+from .sampling.invert import DragonInvert
+from .sampling.mini_model import DragonMiniModel
+from .sampling.record import DragonRecord
+from .sampling.sampler import DragonSampler
 
 
 class DragonExtension(ComfyExtension):

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragon_core.drawing import MAX_MOVE, DrawnObject, decode_runs, encode_runs, read_drawing
+from dragon_core.document.drawing import MAX_MOVE, DrawnObject, decode_runs, encode_runs, read_drawing
+from dragon_core.edits.drag import drag
 from dragon_core.errors import DragonError
-from dragon_core.tasks.drag import drag
-from dragon_core.transforms import AffineWarp
+from dragon_core.imaging.affine import AffineWarp
 
 MODULES = "/extensions/dragon-diffusion/canvas"
 

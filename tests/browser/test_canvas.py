@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dragon_core.drawing import encode_runs, read_drawing
+from dragon_core.document.drawing import encode_runs, read_drawing
 from dragon_core.errors import DragonError
 
 SCENE = (640, 400)

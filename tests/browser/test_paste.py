@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dragon_core.drawing import read_drawing
+from dragon_core.document.drawing import read_drawing
 
 SCENE, SIZE = (640, 400), (400, 640)
 MAGENTA, LIME, ORANGE = (255, 0, 255), (0, 255, 0), (255, 128, 0)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from dragon_core.attention import Sharing
-from dragon_core.composition import check_fit
+from dragon_core.diffusion.inversion import invert
+from dragon_core.diffusion.schedule import EditSchedule, Window
+from dragon_core.diffusion.sharing import Sharing
+from dragon_core.diffusion.trajectory import Trajectory
+from dragon_core.edits.chain import check_fit
+from dragon_core.edits.move import Move, MoveWeights
 from dragon_core.errors import DragonError
-from dragon_core.inversion import invert
-from dragon_core.schedule import EditSchedule, Window
-from dragon_core.tasks.move import Move, MoveWeights
-from dragon_core.trajectory import Trajectory
-from dragon_core.transforms import AffineWarp
+from dragon_core.imaging.affine import AffineWarp
 
 
 def spot(size: int = 16) -> torch.Tensor:

@@ -10,10 +10,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dragon_core.displacement import displacement
-from dragon_core.energies.points import departure_energy, points_energy
-from dragon_core.regions import moved_regions
-from dragon_core.transforms import AffineWarp, unrepeated, warp
+from dragon_core.diffusion.energies.points import departure_energy, points_energy
+from dragon_core.imaging.affine import AffineWarp, unrepeated, warp
+from dragon_core.imaging.masks import moved_regions
+from dragon_core.imaging.point_warp import displacement
 
 #: Stands for an accelerator: operations on it are checked for shapes and types, and not done.
 DEVICE = torch.device("meta")

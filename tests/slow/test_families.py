@@ -24,14 +24,14 @@ def test_recognised(loaded: Any) -> None:
 
 def test_taps_follow_the_structure(loaded: Any, pack: Any) -> None:
     """Two taps after the last two upsamplings; SDXL's decoder has no third."""
-    bridge = pack.submodule("nodes.bridge.model")
+    host_model = pack.submodule("nodes.host.model")
     unet = loaded.model.model.diffusion_model
-    assert bridge.tap_blocks(unet, 2) == loaded.case.family.taps
+    assert host_model.tap_blocks(unet, 2) == loaded.case.family.taps
     if len(unet.channel_mult) == 4:
-        assert bridge.tap_blocks(unet, 3) == (3, *loaded.case.family.taps)
+        assert host_model.tap_blocks(unet, 3) == (3, *loaded.case.family.taps)
     else:
         with pytest.raises(ValueError, match="only 2 upsampled stages, 3 are wanted: use fewer taps"):
-            bridge.tap_blocks(unet, 3)
+            host_model.tap_blocks(unet, 3)
 
 
 def test_taps_have_the_resolutions_of_the_paper(edited: Any) -> None:

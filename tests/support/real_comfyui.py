@@ -42,7 +42,7 @@ class Pack:
     node_classes: dict[str, Any]
 
     def submodule(self, name: str) -> ModuleType:
-        """`submodule("dragon_core.energies")`: the very module that the nodes use."""
+        """`submodule("dragon_core.diffusion.energies")`: the very module that the nodes use."""
         return importlib.import_module(f"{self.module.__name__}.{name}")
 
 

@@ -1,5 +1,5 @@
 /**
- * The document: what is drawn on a picture. dragon_core/drawing.py says what each part means; this is the same in the browser.
+ * The document: what is drawn on a picture. dragon_core/document/drawing.py says what each part means; this is the same in the browser.
  * Drawings are never changed, only replaced, so a list of them is an undo history.
  */
 
@@ -188,7 +188,7 @@ function numbers(item, count, low, high, broken, which) {
 
 /** @typedef {[number, number]} Point */
 
-/** The three forms that dragon_core/points.py reads. @param {unknown[]} items @returns {[Point, Point][]} */
+/** The three forms that dragon_core/document/point_formats.py reads. @param {unknown[]} items @returns {[Point, Point][]} */
 function pointPairs(items) {
   const pairs = items.every(isPoint) ? flatPairs(items) : items.map(ends)
   if (pairs.length > MAX_ARROWS) throw new UnreadableDrawing('tooManyArrows', { count: pairs.length, most: MAX_ARROWS })

@@ -1,4 +1,4 @@
-/** Colours of what is drawn; nodes/annotation.py has the same ones. */
+/** Colours of what is drawn; nodes/pictures/annotation.py has the same ones. */
 
 /** One for each object, in turn. */
 export const OBJECTS = ['#ff40a0', '#00c8ff', '#ffbe00', '#60e060', '#ba82ff', '#ff783c']

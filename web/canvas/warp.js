@@ -1,5 +1,5 @@
 /**
- * What dragging by arrows does to the picture, for the preview: the rule of dragon_core/displacement.py and tasks/drag.py with
+ * What dragging by arrows does to the picture, for the preview: the rule of dragon_core/imaging/point_warp.py and edits/drag.py with
  * fewer nodes and hops, so that a frame takes milliseconds. All in pixels of the working copy.
  */
 

@@ -1,0 +1,127 @@
+"""From energies to g, the guidance added to the noise prediction (DragonDiffusion, equation 4).
+
+g = η (m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content), where z = x / sqrt(1 + sigma²) is what the UNet sees.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .features import Features
+
+#: Slopes below this are as good as none; its reciprocal is still a float32.
+SMALLEST_SLOPE = 1e-30
+#: What the slopes are brought to, in turn, for as long as the way back overflows: float16 ends at 65504.
+HEADROOM = (1.0, 2.0**-8, 2.0**-14)
+#: How many times larger than at the first guided step g may become.
+MOST_GROWTH = 10.0
+
+
+@dataclass(frozen=True)
+class Energies:
+    """The two parts whose gradients act in different places (DragonDiffusion, equation 4), each (B,); what they cannot fall below."""
+
+    edit: Tensor
+    content: Tensor
+    least: float = 0.0
+
+    @property
+    def total(self) -> Tensor:
+        return self.edit + self.content
+
+    @property
+    def left(self) -> Tensor:
+        """How far they can still fall: (B,)."""
+        return (self.total - self.least).clamp(min=0)
+
+
+def masked_gradient(z: Tensor, energies: Energies, mask: Tensor, features: Features) -> Tensor:
+    """m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content: float32 with the shape of ``z`` (B, C, h, w); ``mask`` is (M, h, w).
+
+    ``features``: what the energies were computed from, float32, and all through which they depend on ``z``, and all they have in common.
+    """
+    edit = _gradient(energies.edit, z, features, again=energies.content.requires_grad)
+    content = _gradient(energies.content, z, features, again=False)
+    m = mask.unsqueeze(1)
+    return m * edit + (1 - m) * content
+
+
+def _gradient(energy: Tensor, z: Tensor, features: Features, again: bool) -> Tensor:
+    """∇_z of an energy (B,), float32; zeros for one that does not depend on z. ``again``: the model's graph is needed once more.
+
+    A model may compute in 16 bits, where the slope of a large region, or of an edit that is nearly there, would be rounded off. So the way
+    back through the model starts from slopes that a power of two, which rounds nothing, has brought to about 1 in each picture.
+    """
+    if not energy.requires_grad:
+        return torch.zeros_like(z, dtype=torch.float32)
+    # What the energies have saved, features several times over, is let go before the model's own graph is gone through.
+    slopes = list(torch.autograd.grad(energy.sum(), features, materialize_grads=True))
+    largest = torch.stack([slope.flatten(1).abs().amax(1) for slope in slopes]).amax(0).clamp(min=SMALLEST_SLOPE)
+    scale = torch.exp2(-largest.log2().round()).view(-1, 1, 1, 1)
+    scaled = [slopes.pop(0) * scale for _ in features]
+    for room in HEADROOM:
+        start = scaled if room == 1 else [slope * room for slope in scaled]
+        gradient = torch.autograd.grad(features, z, start, retain_graph=again or room != HEADROOM[-1])[0].float() / room
+        if torch.isfinite(gradient).all():
+            break
+    return gradient / scale
+
+
+@dataclass
+class GuidanceScale:
+    """Turns the raw gradient into g. One object serves one run: it remembers the run's calibration.
+
+    ``strength`` is relative: 1 means that at the first guided step g is as large as the noise prediction, root mean square over the
+    edited region. η is fixed there and kept, so g fades as the energies are satisfied. That makes the same number mean the same
+    nudge for every model, resolution and mask. Where there was next to nothing to calibrate on (a picture that is only to be held as it
+    is starts at the minimum), η is brought down as soon as g would grow beyond ``MOST_GROWTH`` times that.
+    With ``kappa`` it is the authors' fixed η = strength · 1000 · κ instead, for a chain :func:`~dragon_core.edits.chain.with_kappa`.
+
+    A run that edits nothing but holds or mends is begun where its energies are flat: at their minimum (content) or at their maximum
+    (contrast). There is nothing to calibrate on, and noise would be made as large as a prediction. With a ``limit`` given, nothing is kept:
+    ``strength`` is the most that g may be at any step, and η the limit where that is less.
+    """
+
+    strength: float
+    kappa: float | None = None
+    eta: Tensor | None = None
+
+    def __call__(self, gradient: Tensor, eps: Tensor, region: Tensor, limit: Tensor | None = None) -> Tensor:
+        """gradient, eps: (B, C, h, w). region: (M, h, w), source and target of the edit. limit: of η, see :func:`reach`."""
+        if self.kappa is not None:
+            return gradient * (self.strength * 1000 * self.kappa)
+        if limit is not None:
+            most = self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
+            return gradient * torch.minimum(most, limit)
+        if self.eta is None:
+            size = rms(gradient, region)
+            eta = torch.where(size > 0, self.strength * rms(eps, region) / size.clamp(min=1e-30), torch.zeros_like(size))
+            if bool((size == 0).any()):  # nothing to calibrate on yet
+                return gradient * eta
+            self.eta = eta
+        else:
+            most = MOST_GROWTH * self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
+            self.eta = torch.minimum(self.eta, most)
+        return gradient * self.eta
+
+
+def reach(gradient: Tensor, left: Tensor, sigma: float) -> Tensor:
+    """η that takes energies which can still fall by ``left`` (B,) to their minimum, on a straight way: (B, 1, 1, 1).
+
+    x̂0 = x − σηg moves z by ση / sqrt(1 + σ²) against its gradient, so the energies fall by that times the gradient's square, to first
+    order. It is Polyak's step, which does not overshoot where an energy is convex.
+    """
+    fall = gradient.square().sum((1, 2, 3), keepdim=True) * (sigma / math.sqrt(1 + sigma**2))
+    return left.view(-1, 1, 1, 1) / fall.clamp(min=SMALLEST_SLOPE)
+
+
+def rms(values: Tensor, region: Tensor) -> Tensor:
+    """Root mean square by picture over a region, or over all of the picture where the region is empty: (B, 1, 1, 1)."""
+    empty = region.sum((1, 2), keepdim=True) == 0
+    weight = torch.where(empty, torch.ones_like(region), region).unsqueeze(1).expand(values.shape)
+    mean = (values.square() * weight).sum((1, 2, 3), keepdim=True) / weight.sum((1, 2, 3), keepdim=True).clamp(min=1e-6)
+    return mean.sqrt()

@@ -1,0 +1,109 @@
+"""The edit loop: the generation branch's walk from the edited start latent to the edited picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .schedule import EditSchedule, Window, ddim_step
+from .steps import regional_sde_step, travel_back, unit_noise
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One evaluation of the generation branch, each (B, C, h, w).
+
+    eps: CFG-combined noise prediction. eps_positive: the conditional one. guidance: g, or None on a step without guidance.
+    """
+
+    eps: Tensor
+    eps_positive: Tensor
+    guidance: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Puts latents back on a known path after a step.
+
+    The guidance branch knows the source at every level, so the picture outside the edit need not drift, and the edited trajectory
+    (the object's part moved along, as in the start latent) can lead the object through the noisy first part of the schedule.
+    path: (T + 1, B, C, h, w), the edited trajectory. outside: (M, h, w) in [0, 1], how strongly it is held after every step.
+    lead: the window in which all of it is held but ``free``, (M, h, w) in [0, 1]: what edits touch that do not change the path.
+    """
+
+    path: Tensor
+    outside: Tensor
+    lead: Window = field(default_factory=lambda: Window(0.0, 0.0))
+    free: Tensor | None = None
+
+    def leads(self, step: int) -> bool:
+        return self.lead.contains(step, len(self.path) - 1)
+
+    def complete(self, step: int) -> bool:
+        """Whether all of the picture is held after ``step``, so that the model need not be asked."""
+        return self.leads(step) and (self.free is None or not bool(self.free.any()))
+
+    def __call__(self, x: Tensor, step: int) -> Tensor:
+        """``x`` after ``step``."""
+        weight = self.outside
+        if self.leads(step):
+            weight = torch.ones_like(weight) if self.free is None else torch.maximum(weight, 1 - self.free)
+        weight = weight.unsqueeze(1).to(x)
+        return (1 - weight) * x + weight * self.path[step + 1].to(x)
+
+
+class Predictor(Protocol):
+    """The model with everything it is steered by."""
+
+    def __call__(self, x: Tensor, step: int, sigma: Tensor, guided: bool) -> Prediction: ...
+
+
+def run_edit(
+    x: Tensor,
+    sigmas: Tensor,
+    predict: Predictor,
+    schedule: EditSchedule,
+    region: Tensor | None,
+    seed: int,
+    on_step: Callable[[int, Tensor, Tensor], None] | None = None,
+    hold: Hold | None = None,
+    span: tuple[int, int] | None = None,
+) -> Tensor:
+    """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps; or only from step span[0] until before step span[1].
+
+    region: (M, h, w), where regional SDE injects noise; None switches it off. ``on_step(i, x0, x)`` reports each finished step
+    with its estimate of the clean latent. Guidance enters x0 only; the direction keeps the unguided prediction.
+    """
+    steps = len(sigmas) - 1
+    for i in range(*(span or (0, steps))):
+        sigma, sigma_next = sigmas[i], sigmas[i + 1]
+        if hold is not None and hold.complete(i):
+            x = hold.path[i + 1].to(x)
+            if on_step is not None:
+                on_step(i, hold.path[-1].to(x), x)
+            continue
+        passes = schedule.passes(i, steps)
+        for draw in range(passes):
+            p = predict(x, i, sigma, schedule.guided(i, steps))
+            if region is not None and schedule.stochastic(i, steps) and float(sigma_next) > 0:
+                eta = (schedule.sde_inside * region + schedule.sde_outside * (1 - region)).unsqueeze(1)
+                noise = unit_noise(x.shape, seed, i, draw).to(x)
+                x_next = regional_sde_step(x, p.eps, sigma, sigma_next, eta, noise)
+            else:
+                x_next = ddim_step(x, p.eps, sigma, sigma_next)
+            x0 = x - sigma * p.eps
+            if p.guidance is not None:
+                x_next = x_next - sigma * p.guidance
+                x0 = x0 - sigma * p.guidance
+            if hold is not None:
+                x_next = hold(x_next, i)
+            if draw + 1 < passes:
+                x = travel_back(x_next, p.eps_positive, sigma, sigma_next)
+        x = x_next
+        if on_step is not None:
+            on_step(i, x0, x)
+    return x

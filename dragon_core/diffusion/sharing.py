@@ -1,0 +1,63 @@
+"""Cross-branch self-attention: what the generation branch's queries see (DragonDiffusion, section 3.3).
+
+The host projects tokens to keys and values after this merge, so sharing the tokens that enter the projection shares K and V.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..errors import DragonError
+from .schedule import Window
+
+MergeMode = Literal["replace", "concat"]
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """How and when keys and values are shared: "concat" for dragging, "replace" for all else."""
+
+    mode: MergeMode = "replace"
+    window: Window = field(default_factory=lambda: Window(0.1, 1.0))
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(MergeMode):
+            raise DragonError(f"unknown attention mode {self.mode!r}; use one of {get_args(MergeMode)}")
+
+
+@dataclass(frozen=True)
+class Visible:
+    """Which tokens of two known pictures are seen where edits take from the second: indices into rows of tokens.
+
+    source: what of the source picture the edits do not cover. second: what they take. (DragonDiffusion, section 3.4: appearance
+    replacement and pasting see the source's background and the reference's object.)
+    """
+
+    source: Tensor
+    second: Tensor
+
+    @classmethod
+    def of(cls, covered: Tensor, taken: Tensor) -> Visible:
+        """``covered`` (M, h, w) on the source's grid of tokens and ``taken`` (M', h', w') on the second's, soft masks in [0, 1]."""
+        if covered.shape[0] > 1 or taken.shape[0] > 1:
+            raise DragonError(
+                "attention to two pictures takes one mask for all pictures of a batch: use one mask, or leave out DragonCrossAttnPatch"
+            )
+        # On a coarse grid a small object may cover no cell by half: the one it covers most stands for it.
+        return cls(*(torch.nonzero(keep.flatten()).flatten() for keep in (covered[0] < 0.5, taken[0] >= taken.max().clamp(max=0.5))))
+
+    def of_two(self, source: Tensor, second: Tensor) -> Tensor:
+        """Tokens (B, L, C) of the source and (B, L', C) of the second picture, as one row of those that are seen."""
+        return torch.cat((source[:, self.source.to(source.device)], second[:, self.second.to(second.device)]), dim=1)
+
+
+def merge_tokens(own: Tensor, reference: Tensor, mode: MergeMode) -> Tensor:
+    """Tokens the keys and values are made from. own: (N·B, L, C); reference: (B, L', C), repeated for each of N rows."""
+    if own.shape[0] % reference.shape[0]:
+        raise DragonError(f"a batch of {own.shape[0]} rows cannot share the tokens of {reference.shape[0]} reference pictures")
+    shared = reference.to(own).repeat(own.shape[0] // reference.shape[0], 1, 1)
+    return shared if mode == "replace" else torch.cat((own, shared), dim=1)

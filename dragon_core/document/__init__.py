@@ -1,0 +1,1 @@
+"""What users draw and write, as text: the canvas's drawing, points, poses. Checked when read."""

@@ -1,0 +1,167 @@
+"""Several edits as one: their regions united, their energies summed into the edit and the content part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..diffusion.energies.content import content_energy
+from ..diffusion.energies.form import LEAST
+from ..diffusion.features import NO_REFERENCE, Views
+from ..diffusion.guidance import Energies
+from ..errors import DragonError
+from ..imaging.masks import FAINT, Regions, either, feathered, grown
+from .base import Edit
+from .reference import Borrowing
+
+#: What travels from loss to loss: the edits in the order they were chained.
+Chain = tuple[Edit, ...]
+
+#: Cells round an edit in which its draft's latent counts, too: what an encoder sees of an object is in the cells beside it as well, and
+#: a decoder that misses it there makes coloured fringes.
+DRAFT_MARGIN = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A non-empty chain of edits on one grid (h, w): each edit with its regions. Constant during a run."""
+
+    edits: tuple[Edit, ...]
+    own: tuple[Regions, ...]
+
+    @classmethod
+    def of(cls, edits: Sequence[Edit], size: tuple[int, int]) -> Layout:
+        return cls(tuple(edits), tuple(edit.regions(size) for edit in edits))
+
+    @cached_property
+    def combined(self) -> Regions:
+        return reduce(Regions.union, self.own)
+
+    @cached_property
+    def edit_mask(self) -> Tensor:
+        """m_e (M, h, w): where the edit part's gradient acts."""
+        return self.combined.target
+
+    @cached_property
+    def touched(self) -> Tensor:
+        """m_src ∪ m_tgt (M, h, w): where regional SDE puts its noise."""
+        return either(self.combined.source, self.combined.target)
+
+    @cached_property
+    def unled(self) -> Tensor:
+        """The part of ``touched`` that belongs to edits which do not change the trajectory.
+
+        Not a place that such an edit only empties and a leading one clears: Contrast chained to Inpaint would bring the object back.
+        """
+        nowhere = torch.zeros_like(self.touched)
+        cleared = reduce(either, (r.source for e, r in zip(self.edits, self.own, strict=True) if e.leads), nowhere)
+        own = (r for e, r in zip(self.edits, self.own, strict=True) if not e.leads)
+        return reduce(either, (either(torch.where(cleared > 0, 0.0, r.source), r.target) for r in own), nowhere)
+
+
+def changed_mask(edits: Sequence[Edit], size: tuple[int, int], margin: int) -> Tensor:
+    """Where a picture (h, w) may change, (M, h, w): 1 on all that the edits touch and half the margin around, fading to 0 at its end."""
+    touched = (Layout.of(edits, size).touched > FAINT).float()
+    return feathered(touched, margin)
+
+
+def borrowed(edits: Sequence[Borrowing], size: tuple[int, int], reference: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Where edits put what they take from the second picture (M, h, w), and what they take there (M', h', w').
+
+    ``size`` and ``reference``: grids over the two pictures.
+    """
+    return reduce(either, (e.regions(size).target for e in edits)), reduce(either, (e.lent(reference) for e in edits))
+
+
+def evaluate(layout: Layout, views: Views) -> Energies:
+    """Energies of a chain of edits, laid out on the grid of the features."""
+    edit_parts = [e.edit_energy(views, r) for e, r in zip(layout.edits, layout.own, strict=True)]
+    content_weight = max(e.content_weight for e in layout.edits)
+    content = content_energy(views.generation, views.source, layout.combined.rest, content_weight)
+    repairs = [e.repair_energy(views, r, layout.combined) for e, r in zip(layout.edits, layout.own, strict=True)]
+    least = LEAST * content_weight + sum(e.least_energy for e in layout.edits)
+    return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, repairs, content), least)
+
+
+def edited_picture(edits: Sequence[Edit], picture: Tensor, reference: Tensor | None = None) -> Tensor:
+    """A picture or a clean latent (B, C, h, w) with the edits made in it directly. ``reference``: the second one, (B, C, h', w')."""
+    edited = picture
+    for edit in edits:
+        edited = edit.clear_clean(edited)
+    for edit in edits:
+        edited = edit.place(edited, picture, reference, "bilinear")
+    return edited
+
+
+def edited_path(
+    edits: Sequence[Edit],
+    latents: Tensor,
+    sigmas: Tensor,
+    noise: Tensor,
+    reference: Tensor | None = None,
+    draft: Tensor | None = None,
+) -> Tensor:
+    """The whole trajectory (T + 1, B, C, h, w), edited level by level as the picture will be; its first entry is the start latent.
+
+    ``noise``: unit, (B, C, h, w). ``reference``: the second picture's trajectory on the same levels, (T + 1, B, C, h', w').
+    ``draft``: the edited picture's clean latent (B, C, h, w), made from its pixels and so sharper than an edit of cells can be; it
+    is used wherever the edits change something, and :data:`DRAFT_MARGIN` cells around. The noise on the clean part is carried along
+    cell by cell.
+    """
+    clean = latents[-1]
+    edited_clean = edited_picture(edits, clean, None if reference is None else reference[-1])
+    if draft is not None:
+        changed = (edited_clean != clean).any(1).to(clean)
+        edited_clean = torch.where(grown(changed, DRAFT_MARGIN).unsqueeze(1) > 0, draft.to(clean), clean)
+    levels = []
+    for i, (x, sigma) in enumerate(zip(latents[:-1], sigmas[:-1], strict=True)):
+        own = edited = x - clean
+        others = None if reference is None else reference[i] - reference[-1]
+        for edit in edits:
+            edited = edit.clear_noise(edited, own, noise * sigma)
+        for edit in edits:
+            edited = edit.place(edited, own, others, "nearest")
+        untouched = (edited_clean == clean) & (edited == own)
+        levels.append(torch.where(untouched, x, edited_clean + edited))  # the sum would differ from x in the last bit
+    return torch.stack([*levels, edited_clean])
+
+
+def check_fit(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int) -> None:
+    """Every edit must have been drawn on a picture of the trajectory's size (odd pixels that the VAE crops are allowed)."""
+    for edit in edits:
+        if edit.image_size is None:
+            continue
+        if tuple(side // pixels_per_cell * pixels_per_cell for side in edit.image_size) != tuple(image_size):
+            (h, w), (height, width) = edit.image_size, image_size
+            raise DragonError(f"the mask is {w}×{h} pixels but the picture is {width}×{height}: use a mask of the picture's size")
+
+
+def fitted(
+    edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int, reference_size: tuple[int, int] | None = None
+) -> tuple[Edit, ...]:
+    """The edits on the part of the picture, and of the second one, that the VAE keeps, see :func:`check_fit`."""
+    check_fit(edits, image_size, pixels_per_cell)
+    if reference_size is None:
+        if any(edit.needs_reference for edit in edits):
+            raise DragonError(NO_REFERENCE)
+        return tuple(edit.cropped(image_size) for edit in edits)
+    on_second = (edit.cropped_reference(reference_size) if isinstance(edit, Borrowing) else edit for edit in edits)
+    return tuple(edit.cropped(image_size) for edit in on_second)
+
+
+def with_kappa(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """A chain as the paper's unit needs it: a run has one η, of the largest κ; an edit of a smaller one weighs that much less beside it."""
+    largest = max((edit.kappa for edit in edits), default=0.0)
+    return tuple(edit if edit.kappa == largest else _weighed(edit, edit.kappa / largest) for edit in edits)
+
+
+def _weighed(edit: Any, share: float) -> Any:  # noqa: ANN401 - a frozen dataclass of one ``weight``, or of ``weights`` for its energies
+    """The edit with all its energies times ``share``."""
+    if hasattr(edit, "weight"):
+        return replace(edit, weight=share * edit.weight)
+    return replace(edit, weights=replace(edit.weights, **{name: share * weight for name, weight in asdict(edit.weights).items()}))

@@ -1,0 +1,198 @@
+"""Dragging by points (DragonDiffusion, section 3.4): what lies at each handle goes to its target, and takes its neighbourhood along.
+
+The picture, its trajectory and the regions follow one displacement made from all pairs, see :mod:`dragon_core.imaging.point_warp`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..diffusion.energies.form import LEAST, nothing
+from ..diffusion.energies.points import departure_energy, points_energy
+from ..diffusion.features import Views
+from ..errors import DragonError
+from ..imaging.affine import Pair
+from ..imaging.mask_checks import check_mask
+from ..imaging.masks import Regions
+from ..imaging.point_warp import capsules, displacement, sample
+from .base import KAPPA
+from .move import Move, MoveWeights, StartLatent
+
+#: What a mask is: the object that goes where its points go, leaving its place; or the area in which things may be stretched.
+MaskMeans = Literal["auto", "object", "area"]
+
+#: What an object's old place starts from, unless told.
+START: StartLatent = "swap"
+#: Default radius as a share of the shorter side.
+RADIUS = 0.05
+#: Without a mask things may change within so many radii of the ways, and this share of a way's length.
+REACH, REACH_OF_WAY = 2.0, 0.25
+
+
+@dataclass(frozen=True)
+class DragWeights:
+    """Weights of the energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
+
+    edit: float = 4.0
+    content: float = 6.0
+    inpaint: float = 0.2
+
+    def __post_init__(self) -> None:
+        if min(self.edit, self.content, self.inpaint) < 0:
+            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
+
+
+@dataclass(frozen=True, eq=False)
+class Drag:
+    """Pairs of points, and how the picture follows them: a :class:`Move` whose transform is a displacement.
+
+    Make one with :func:`drag`. ``leaves``: whether the old place is left behind (an object) or stretched (an area).
+    """
+
+    pairs: tuple[Pair, ...]
+    carried: Move
+    weights: DragWeights
+    leaves: bool
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.carried.image_size
+
+    @property
+    def content_weight(self) -> float:
+        return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weights.edit
+
+    @property
+    def leads(self) -> bool:
+        return self.carried.leads
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
+
+    @property
+    def needs_reference(self) -> bool:
+        return False
+
+    def cropped(self, image_size: tuple[int, int]) -> Drag:
+        top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
+        pairs = tuple(((hx - left, hy - top), (tx - left, ty - top)) for (hx, hy), (tx, ty) in self.pairs)
+        return replace(self, pairs=pairs, carried=self.carried.cropped(image_size))
+
+    def on(self, device: torch.device, repeats: int) -> Drag:
+        return replace(self, carried=self.carried.on(device, repeats))
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        own = self.carried.regions(size)
+        return own if self.leaves else Regions(own.source, own.source)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        pull = points_energy(views.generation, views.source, self._handles, self._targets, self.image_size, self.weights.edit)
+        return pull if self.leaves else pull + self._departure(views)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        # In an area the handles' old places lie in m_e, an object's lie outside of it: the push belongs where its gradient acts.
+        return self._departure(views) if self.leaves else nothing(views.generation)
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        return self.carried.clear_clean(latent)
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        return self.carried.clear_noise(noise, original, fresh)
+
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        return self.carried.place(latent, source, reference, mode)
+
+    def _departure(self, views: Views) -> Tensor:
+        return departure_energy(views.generation, views.source, self._handles, self._targets, self.image_size, self.weights.inpaint)
+
+    @cached_property
+    def _handles(self) -> Tensor:
+        return torch.tensor([handle for handle, _ in self.pairs], dtype=torch.float64)
+
+    @cached_property
+    def _targets(self) -> Tensor:
+        return torch.tensor([target for _, target in self.pairs], dtype=torch.float64)
+
+
+def drag(
+    pairs: Sequence[Pair],
+    image_size: tuple[int, int],
+    mask: Tensor | None = None,
+    mask_means: MaskMeans = "auto",
+    radius: float = 0.0,
+    weights: DragWeights = DragWeights(),
+    start: StartLatent = START,
+) -> Drag:
+    """The edit that takes every handle to its target.
+
+    ``mask``: (M, H, W), an object or an area; None or an empty one: the area is what lies round the ways from the handles to the targets.
+    ``radius``: pixels round a handle that go along as they are; 0 chooses. ``start``: what an object's old place starts from.
+    """
+    check_pairs(pairs, image_size)
+    radius = radius or RADIUS * min(image_size)
+    painted = mask is not None and bool((mask != 0).any())
+    if mask is not None and painted:
+        check_mask(mask)
+    else:
+        lengths = torch.tensor([[h, t] for h, t in pairs], dtype=torch.float64).diff(dim=1).norm(dim=-1).flatten()
+        mask = capsules(pairs, image_size, (REACH * radius + REACH_OF_WAY * lengths).tolist())
+    is_object = painted and (mask_means == "object" or (mask_means == "auto" and _leaves(mask, pairs)))
+    if painted and not is_object:
+        _check_inside(mask, pairs)
+    transform = displacement(pairs, image_size, radius, None if is_object else mask)
+    # What an area's transform takes is put back into the area whole: there is nothing to fill.
+    carried = Move(mask, transform, MoveWeights(content=weights.content), start if is_object or start == "off" else "keep")
+    return Drag(tuple(pairs), carried, weights, is_object)
+
+
+def check_pairs(pairs: Sequence[Pair], image_size: tuple[int, int]) -> None:
+    """There must be something to drag, all of it in the picture, and no handle twice."""
+    height, width = image_size
+    if not pairs:
+        raise DragonError("there are no points: give at least one handle and where it should go")
+    for number, pair in enumerate(pairs, 1):
+        for name, (x, y) in zip(("handle", "target"), pair, strict=True):
+            if not (0 <= x <= width and 0 <= y <= height):
+                raise DragonError(
+                    f"the {name} of pair {number}, ({x:g}, {y:g}), lies outside of the picture of {width}×{height}: points are its pixels"
+                )
+    if all(handle == target for handle, target in pairs):
+        raise DragonError("every target is where its handle is, so nothing would move: draw at least one arrow that leads somewhere")
+    seen: dict[tuple[float, float], int] = {}
+    for number, (handle, _) in enumerate(pairs, 1):
+        if handle in seen:
+            raise DragonError(f"pairs {seen[handle]} and {number} have the same handle: a point can go to one target only")
+        seen[handle] = number
+
+
+def _leaves(mask: Tensor, pairs: Sequence[Pair]) -> bool:
+    """Whether any target lies off the mask: then it is an object that goes there, not an area to stay in."""
+    return not bool(_covered(mask, [target for _, target in pairs]).all())
+
+
+def _check_inside(mask: Tensor, pairs: Sequence[Pair]) -> None:
+    for name, end in (("handle", 0), ("target", 1)):
+        off = ~_covered(mask, [pair[end] for pair in pairs]).all(0)
+        if off.any():
+            raise DragonError(
+                f"the {name} of pair {int(off.nonzero()[0]) + 1} lies off the mask, and what is dragged in an area stays in it: paint "
+                "it larger, or say that the mask is the object"
+            )
+
+
+def _covered(mask: Tensor, points: Sequence[tuple[float, float]]) -> Tensor:
+    """Which points each mask covers: bool (M, N)."""
+    size = (mask.shape[-2], mask.shape[-1])
+    places = torch.tensor([points], dtype=torch.float64).expand(mask.shape[0], -1, -1).unsqueeze(1)
+    return sample(mask.unsqueeze(1).cpu().double(), places, size)[:, 0, 0] > 0.25

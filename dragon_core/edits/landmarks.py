@@ -1,0 +1,55 @@
+"""Landmarks (DragonDiffusion, section 4: 68 of a face): a drag whose handles and targets come as two lists, from any detector.
+
+Pixels; or shares of the picture, where no number of either list is above 1.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..errors import DragonError
+from ..imaging.affine import Pair, Point
+from .drag import Drag, DragWeights, drag
+
+log = logging.getLogger(__name__)
+
+#: The authors' weights for faces (docs/method.md, section 11): nothing holds the rest.
+FACE = DragWeights(edit=12.0, content=0.0, inpaint=0.0)
+#: Fewer points than this that all lie within one pixel may be points; more are shares of the picture.
+FEW = 3
+
+
+def landmarks(
+    source: Sequence[Point | None],
+    target: Sequence[Point | None],
+    image_size: tuple[int, int],
+    mask: Tensor | None = None,
+    radius: float = 0.0,
+    weights: DragWeights = FACE,
+) -> Drag:
+    """The edit that takes each landmark of ``source`` to the one of the same number in ``target``; the rest follows smoothly.
+
+    ``mask``: (M, H, W), the area in which things may change; None: what lies round the landmarks.
+    """
+    return drag(pair_up(source, target, image_size), image_size, mask, "area", radius, weights)
+
+
+def pair_up(source: Sequence[Point | None], target: Sequence[Point | None], image_size: tuple[int, int]) -> tuple[Pair, ...]:
+    """Pairs of the landmarks that were found in both lists and lie in the picture of (height, width)."""
+    if len(source) != len(target):
+        raise DragonError(f"there are {len(source)} source landmarks and {len(target)} target landmarks: both lists must go together")
+    height, width = image_size
+    both = [(s, t) for s, t in zip(source, target, strict=True) if s is not None and t is not None]
+    if len(both) >= FEW and all(0 <= v <= 1 for pair in both for point in pair for v in point):
+        both = [((s[0] * width, s[1] * height), (t[0] * width, t[1] * height)) for s, t in both]
+    inside = {s: t for s, t in reversed(both) if all(0 <= x <= width and 0 <= y <= height for x, y in (s, t))}
+    if not inside:
+        raise DragonError(f"none of the {len(source)} landmarks was found in both lists and lies in the picture of {width}×{height}")
+    if len(inside) < len(source):
+        log.warning(
+            "%d of %d landmarks are left out: not found, repeated, or outside of the picture", len(source) - len(inside), len(source)
+        )
+    return tuple((s, inside[s]) for s in dict.fromkeys(s for s, _ in both) if s in inside)

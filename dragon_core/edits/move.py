@@ -1,0 +1,219 @@
+"""Object moving (DragonDiffusion, section 3.4): the masked object appears at its transform, its old place is filled.
+
+The transform is a general affine map, so the same edit resizes and rotates.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..diffusion.energies.contrast import contrast_energy
+from ..diffusion.energies.edit import edit_energy
+from ..diffusion.energies.form import LEAST
+from ..diffusion.energies.inpaint import inpaint_energy
+from ..diffusion.features import Views
+from ..errors import DragonError
+from ..imaging.affine import Placement, unrepeated, warp
+from ..imaging.edge_blending import blended
+from ..imaging.mask_checks import check_mask, is_picture
+from ..imaging.masks import FAINT, Regions, grown, moved_regions, on_grid, surroundings
+from ..imaging.patch_fill import continued
+from .base import MOVE_KAPPA
+
+log = logging.getLogger(__name__)
+
+#: A latent cell belongs to a region that covers this much of it.
+COVERED = 0.4
+#: How far beyond its mask an object shows: in cells of a latent, and in pixels of a picture.
+CELL_RIM, PIXEL_RIM = 1, 3
+#: The rim leaves at least this share of what lies off the mask to fill from.
+LEAST_LEFT = 0.1
+#: How far "swap" looks along the shift for noise that was not the object's.
+MAX_HOPS = 8
+
+#: The start latent: the object's part moves along, and its old place holds fresh noise, the noise from where it goes, or
+#: what was there; "off" leaves the start latent alone. Only a plain shift exchanges cells one by one: where the object is scaled
+#: or turned, "swap" would put the same noise into several places, and is "noise".
+StartLatent = Literal["swap", "noise", "keep", "off"]
+
+
+@dataclass(frozen=True)
+class MoveWeights:
+    """Weights of the four energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
+
+    edit: float = 4.0
+    content: float = 6.0
+    contrast: float = 0.2
+    inpaint: float = 0.8
+
+    def __post_init__(self) -> None:
+        if min(self.edit, self.content, self.contrast, self.inpaint) < 0:
+            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
+
+
+@dataclass(frozen=True, eq=False)
+class Move:
+    """Move what ``mask`` (M, H, W) covers by ``transform``."""
+
+    mask: Tensor
+    transform: Placement
+    weights: MoveWeights = MoveWeights()
+    start: StartLatent = "swap"
+
+    def __post_init__(self) -> None:
+        if self.start not in get_args(StartLatent):
+            raise DragonError(f"unknown treatment of the start latent: {self.start!r}; use one of {get_args(StartLatent)}")
+        check_mask(self.mask)
+        if tuple(self.transform.image_size) != self.image_size:
+            raise DragonError(f"the transform is for a picture of {self.transform.image_size}, the mask of {self.image_size}")
+        if self.transform.count not in (1, self.mask.shape[0]):
+            raise DragonError(f"there are {self.transform.count} transforms for {self.mask.shape[0]} masks")
+        remaining = share_inside(self.mask, self.transform)
+        if (remaining == 0).any():
+            raise DragonError("the edit takes the whole object out of the picture; use a smaller shift")
+        if (remaining < 0.98).any():
+            log.warning("part of the edited object leaves the picture and is cropped")
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        return self.mask.shape[-2], self.mask.shape[-1]
+
+    @property
+    def content_weight(self) -> float:
+        return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * (self.weights.edit + self.weights.inpaint)
+
+    def cropped(self, image_size: tuple[int, int]) -> Move:
+        if tuple(image_size) == self.image_size:
+            return self
+        top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
+        mask = self.mask[:, top : top + image_size[0], left : left + image_size[1]]
+        return replace(self, mask=mask, transform=self.transform.cropped(image_size, (left, top)))
+
+    @property
+    def leads(self) -> bool:
+        return self.start != "off"
+
+    @property
+    def kappa(self) -> float:
+        return MOVE_KAPPA
+
+    @property
+    def needs_reference(self) -> bool:
+        return False
+
+    def on(self, device: torch.device, repeats: int) -> Move:
+        if self.mask.shape[0] > 1 and repeats > 1:
+            return replace(self, mask=self.mask.repeat(repeats, 1, 1).to(device), transform=self.transform.repeated(repeats))
+        return self if self.mask.device == device else replace(self, mask=self.mask.to(device))
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        return moved_regions(self.mask, self.transform, size)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        return edit_energy(views.generation, views.source, own.target, self.transform, self.weights.edit)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        vacated = own.source * (1 - combined.target)
+        push = contrast_energy(views.generation, views.source, vacated, self.weights.contrast)
+        fill = surroundings(vacated, combined.rest)
+        return push + inpaint_energy(views.generation, views.source, vacated, fill, self.weights.inpaint)
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        return latent if self.start in ("keep", "off") else filled(latent, self.mask)
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        if self.start in ("keep", "off"):
+            return noise
+        source = covered(self.mask, noise)
+        swap = self.start == "swap" and self.transform.leads_away
+        return torch.where(source, self._from_beyond(original, source, fresh) if swap else fresh, noise)
+
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        if self.start == "off":
+            return latent
+        target = covered(self._arrived, latent)
+        if not target.flatten(1).any(1).all():
+            raise DragonError("the edit leaves less of the object than one cell of the latent: use a larger scale or mask")
+        if mode == "nearest":
+            grid = (latent.shape[-2], latent.shape[-1])
+            # Where an enlarged object has no noise of its own left, the noise that lies there stays: repeated, it would show as blocks.
+            # Nor is any taken from beside the object, where it stays in its place, too.
+            own = warp(covered(self.mask, latent).to(latent), self.transform, mode) > 0.5
+            placed = target & own & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
+            return torch.where(placed, warp(source, self.transform, mode, beyond="border"), latent)
+        known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
+        brought = warp(source, self.transform, mode="area", beyond="border")
+        if is_picture(latent, self.mask) and self.start != "keep":  # kept, the object itself would be the ground
+            return blended(brought, latent, target & known)
+        return torch.where(target & known, brought, latent)
+
+    @cached_property
+    def _arrived(self) -> Tensor:
+        """The mask at its new place: (M, H, W)."""
+        return warp(self.mask.unsqueeze(1).float(), self.transform, mode="area").squeeze(1)
+
+    def _from_beyond(self, original: Tensor, source: Tensor, fallback: Tensor) -> Tensor:
+        """At p, the noise of the first of T(p), T(T(p)), … that lies in the picture and off the object; else the fallback's."""
+        inverse = self.transform.inverted()
+        found, free = fallback, torch.zeros_like(source)
+        values, usable = original, (~source).to(original)
+        for _ in range(MAX_HOPS):
+            values, usable = warp(values, inverse, mode="nearest"), warp(usable, inverse, mode="nearest")
+            fresh = (usable > 0.5) & ~free
+            found, free = torch.where(fresh, values, found), free | fresh
+        return found
+
+
+def covered(mask: Tensor, latent: Tensor) -> Tensor:
+    """The cells of a latent (B, C, h, w) that a mask (M, H, W) covers: bool (M, 1, h, w)."""
+    return on_grid(mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
+
+
+def touched(mask: Tensor, latent: Tensor) -> Tensor:
+    """The cells of a latent (B, C, h, w) that a mask (M, H, W) reaches into at all: bool (M, 1, h, w)."""
+    return on_grid((mask > FAINT).float(), (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > 0
+
+
+def filled(clean: Tensor, mask: Tensor) -> Tensor:
+    """A clean latent (B, C, h, w) in which what surrounds a mask (M, H, W) goes on through every cell that the mask touches.
+
+    So do the cells next to those: an encoder sees that far, and in a picture of pixels an object's edge is soft.
+    """
+    rim = PIXEL_RIM if is_picture(clean, mask) else CELL_RIM
+    return continued(clean, ~hole(mask, clean, rim).unsqueeze(1))
+
+
+def hole(mask: Tensor, clean: Tensor, rim: int) -> Tensor:
+    """What is to be filled in ``clean`` (B, C, h, w), of a mask (M, H, W) and ``rim`` cells around: bool (M, h, w), never all of them.
+
+    The rim gives way where it would take nearly all there is to fill from, as between a mask and the frame next to it. Of a mask that
+    touches every cell, those are left that it covers least.
+    """
+    share, reached = on_grid(mask, (clean.shape[-2], clean.shape[-1])), touched(mask, clean).squeeze(1)
+    found = torch.where(reached.all(2, keepdim=True).all(1, keepdim=True), share > share.amin((1, 2), keepdim=True), reached)
+    enough = LEAST_LEFT * (~found).sum((1, 2), keepdim=True)
+    for cells in range(1, rim + 1):
+        wider = grown(reached.to(share), cells) > 0
+        found = torch.where((~wider).sum((1, 2), keepdim=True) >= enough, wider, found)
+    return found
+
+
+def share_inside(mask: Tensor, transform: Placement) -> Tensor:
+    """The share of each mask's pixels (M, H, W) that the transform leaves in the picture: (M,)."""
+    height, width = transform.image_size
+    h, w = mask.shape[-2:]
+    ys, xs = (torch.arange(n, dtype=torch.float64) + 0.5 for n in (h, w))
+    x, y = transform.forward(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).unbind(-1)
+    inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+    solid = (mask > 0.5).cpu()
+    return (solid & inside).sum((1, 2)) / solid.sum((1, 2))

@@ -1,0 +1,145 @@
+"""Object pasting (DragonDiffusion, section 3.4): the object of a second picture appears in this one, at a place and size."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from ..diffusion.energies.edit import edit_energy
+from ..diffusion.energies.form import LEAST, nothing
+from ..diffusion.features import Views
+from ..errors import DragonError
+from ..imaging.affine import AffineWarp, unrepeated, warp
+from ..imaging.edge_blending import blended
+from ..imaging.mask_checks import check_mask, cropped_mask
+from ..imaging.masks import Regions, centroids, on_grid
+from .base import KAPPA
+from .move import covered, share_inside
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PasteWeights:
+    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
+
+    edit: float = 4.0
+    content: float = 6.0
+
+    def __post_init__(self) -> None:
+        if min(self.edit, self.content) < 0:
+            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
+
+
+@dataclass(frozen=True, eq=False)
+class Paste:
+    """Put what ``reference_mask`` (1, H', W') covers in the second picture into the first.
+
+    place_at: (x, y) pixels of the first picture where the object's centroid goes. scale: its size there, 1 being its own, pixel for
+    pixel. rotation: degrees clockwise. size: (height, width) of the first picture, None until it is known.
+    """
+
+    reference_mask: Tensor
+    place_at: tuple[float, float]
+    scale: float = 1.0
+    rotation: float = 0.0
+    weights: PasteWeights = PasteWeights()
+    image_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        check_mask(self.reference_mask, "the reference mask", "the object to paste")
+        if self.reference_mask.shape[0] > 1:
+            raise DragonError(f"there are {self.reference_mask.shape[0]} reference masks: pasting takes one, for all pictures of a batch")
+        if self.scale <= 0:
+            raise DragonError(f"the scale must be above 0, got {self.scale:g}; 1 keeps the object's size")
+
+    @property
+    def content_weight(self) -> float:
+        return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weights.edit
+
+    @property
+    def leads(self) -> bool:
+        return True
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
+
+    @property
+    def needs_reference(self) -> bool:
+        return True
+
+    def cropped(self, image_size: tuple[int, int]) -> Paste:
+        placed = replace(self, image_size=image_size)
+        inside = float(share_inside(self.reference_mask, placed.transform)[0])
+        if inside == 0:
+            width, height = image_size[1], image_size[0]
+            raise DragonError(f"the pasted object lies outside the picture of {width}×{height} pixels: change x and y")
+        if inside < 0.98:
+            log.warning("part of the pasted object leaves the picture and is cropped")
+        return placed
+
+    def cropped_reference(self, reference_size: tuple[int, int]) -> Paste:
+        return replace(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
+
+    def on(self, device: torch.device, repeats: int) -> Paste:
+        same = self.reference_mask.device == device
+        return self if same else replace(self, reference_mask=self.reference_mask.to(device))
+
+    @cached_property
+    def transform(self) -> AffineWarp:
+        """From pixels of the second picture to pixels of the first: T(p) = c + A (p − c) + d, c the mask's centroid."""
+        if self.image_size is None:
+            raise DragonError("the size of the picture to paste into is not known yet")
+        h, w = self.reference_mask.shape[-2:]
+        x, y = centroids(self.reference_mask)[0]
+        cos, sin = (self.scale * f(math.radians(self.rotation)) for f in (math.cos, math.sin))
+        shift = (self.place_at[0] - x, self.place_at[1] - y)
+        return AffineWarp(self.image_size, shift, ((cos, -sin), (sin, cos)), centre=(x, y), source_size=(h, w))
+
+    @cached_property
+    def _arrived(self) -> Tensor:
+        """The mask at its place in the first picture: (1, H, W)."""
+        return warp(self.reference_mask.unsqueeze(1).float(), self.transform, mode="area", size=self.image_size).squeeze(1)
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        target = on_grid(self._arrived, size)
+        return Regions(torch.zeros_like(target), target)
+
+    def lent(self, size: tuple[int, int]) -> Tensor:
+        return on_grid(self.reference_mask, size)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        return edit_energy(views.generation, views.second(), own.target, self.transform, self.weights.edit)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        return nothing(views.generation)  # nothing is vacated
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        return latent
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        return noise
+
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        if reference is None:
+            raise DragonError("there is no second picture to paste from")
+        grid, theirs = (latent.shape[-2], latent.shape[-1]), (reference.shape[-2], reference.shape[-1])
+        target = covered(self._arrived, latent)
+        if not bool(target.any()):
+            raise DragonError("the pasted object is smaller than one cell of the latent: use a larger scale")
+        if mode == "nearest":
+            # What an enlarged object's noise cannot fill keeps the noise that lies there: repeated, it would show as blocks.
+            target = target & unrepeated(self.transform, grid, theirs, latent.device)
+            return torch.where(target, warp(reference, self.transform, "nearest", "border", grid), latent)
+        brought = warp(reference, self.transform, "area", "border", grid)
+        return blended(brought, latent, target) if grid == self.image_size else torch.where(target, brought, latent)

@@ -1,0 +1,329 @@
+"""The generic energies as edits of their own, so that users can compose what no task does (docs/method.md, section 6).
+
+A chain of Similarity, Contrast, Inpaint and Content over the right regions guides just as a Move does; Contrast and Inpaint over
+an object take it away. But for Inpaint they only guide: the trajectory is left as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..diffusion.energies.appearance import appearance_energy
+from ..diffusion.energies.content import content_energy
+from ..diffusion.energies.contrast import contrast_energy
+from ..diffusion.energies.edit import edit_energy
+from ..diffusion.energies.form import LEAST, nothing
+from ..diffusion.energies.inpaint import inpaint_energy
+from ..diffusion.features import Views, region_mean
+from ..errors import DragonError
+from ..imaging.affine import AffineWarp, Point, warp
+from ..imaging.mask_checks import check_mask, cropped_mask
+from ..imaging.masks import Regions, on_grid, surroundings
+from .base import KAPPA
+from .move import covered, filled, touched
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+CPU = torch.device("cpu")
+
+#: What a hole starts from: its surroundings (or the fill's mean) under fresh noise, or what was there.
+HoleStart = Literal["noise", "keep"]
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """What the terms have in common: a mask (M, H, W), a weight >= 0, and that nothing is done to the trajectory."""
+
+    mask: Tensor
+    weight: float
+
+    def __post_init__(self) -> None:
+        check_weight(self.weight)
+        check_mask(self.mask, "the mask", "the region that is meant")
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        return self.mask.shape[-2], self.mask.shape[-1]
+
+    @property
+    def content_weight(self) -> float:
+        return 0.0
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weight
+
+    @property
+    def leads(self) -> bool:
+        return False
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
+
+    @property
+    def needs_reference(self) -> bool:
+        return False
+
+    def cropped(self, image_size: tuple[int, int]) -> Self:
+        return replace(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
+
+    def on(self, device: torch.device, repeats: int) -> Self:
+        return replace(self, mask=for_rows(self.mask, device, repeats))
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        """Whatever was in the mask leaves it: the rest does not reach there, and its gradient acts outside m_e."""
+        source = on_grid(self.mask, size)
+        return Regions(source, torch.zeros_like(source))
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        return nothing(views.generation)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        return nothing(views.generation)
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        return latent
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        return noise
+
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        return latent
+
+
+@dataclass(frozen=True, eq=False)
+class Content(Term):
+    """Hold what ``mask`` covers as it was, beside what other edits hold. It neither frees nor touches anything."""
+
+    def __post_init__(self) -> None:
+        check_weight(self.weight)
+        if not bool((self.mask > 0.5).all()):  # all of the picture may be held
+            check_mask(self.mask, "the mask", "what should stay")
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        empty = torch.zeros_like(on_grid(self.mask, size))
+        return Regions(empty, empty)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        held = on_grid(self.mask, (own.source.shape[-2], own.source.shape[-1]))
+        return content_energy(views.generation, views.source, held, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class ContentElsewhere:
+    """Hold everything that no edit of the chain touches, in a picture of any size."""
+
+    weight: float
+    device: torch.device = CPU
+
+    def __post_init__(self) -> None:
+        check_weight(self.weight)
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        return None
+
+    @property
+    def content_weight(self) -> float:
+        return self.weight
+
+    @property
+    def least_energy(self) -> float:
+        return 0.0  # of its own: what it holds is the content term's, of which a chain has one
+
+    @property
+    def leads(self) -> bool:
+        return False
+
+    @property
+    def kappa(self) -> float:
+        return KAPPA
+
+    @property
+    def needs_reference(self) -> bool:
+        return False
+
+    def cropped(self, image_size: tuple[int, int]) -> ContentElsewhere:
+        return self
+
+    def on(self, device: torch.device, repeats: int) -> ContentElsewhere:
+        return replace(self, device=device)
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        empty = torch.zeros(1, *size, device=self.device)
+        return Regions(empty, empty)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        return nothing(views.generation)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        return nothing(views.generation)
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        return latent
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        return noise
+
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        return latent
+
+
+@dataclass(frozen=True, eq=False)
+class Contrast(Term):
+    """Push what ``mask`` covers away from what was there, where no other edit puts something."""
+
+    @property
+    def least_energy(self) -> float:
+        return 0.0
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        return contrast_energy(views.generation, views.source, own.source * (1 - combined.target), self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Inpaint(Term):
+    """Fill ``mask`` with the look of what lies around it, or of what ``fill`` (M, H, W) covers in the source."""
+
+    fill: Tensor | None = None
+    start: HoleStart = "noise"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.start not in get_args(HoleStart):
+            raise DragonError(f"unknown treatment of the start latent: {self.start!r}; use one of {get_args(HoleStart)}")
+        if self.fill is not None:
+            check_mask(self.fill, "the mask of what to fill from", "what the hole should look like")
+            check_same_size(self.fill, self.mask, "the mask of what to fill from")
+
+    @property
+    def leads(self) -> bool:
+        return self.start != "keep"
+
+    def cropped(self, image_size: tuple[int, int]) -> Self:
+        fill = None if self.fill is None else cropped_mask(self.fill, image_size, "mask", "picture")
+        return replace(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"), fill=fill)
+
+    def on(self, device: torch.device, repeats: int) -> Self:
+        fill = None if self.fill is None else for_rows(self.fill, device, repeats)
+        return replace(super().on(device, repeats), fill=fill)
+
+    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+        hole = own.source * (1 - combined.target)
+        size = (hole.shape[-2], hole.shape[-1])
+        fill = surroundings(hole, combined.rest) if self.fill is None else on_grid(self.fill, size)
+        return inpaint_energy(views.generation, views.source, hole, fill, self.weight)
+
+    def clear_clean(self, latent: Tensor) -> Tensor:
+        if self.start == "keep":
+            return latent
+        if self.fill is None:
+            return filled(latent, self.mask)
+        (mean,) = region_mean((latent,), on_grid(self.fill, (latent.shape[-2], latent.shape[-1])).to(latent))
+        return torch.where(touched(self.mask, latent), mean[..., None, None], latent)
+
+    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        return noise if self.start == "keep" else torch.where(covered(self.mask, noise), fresh, noise)
+
+
+@dataclass(frozen=True, eq=False)
+class LocalSimilarity(Term):
+    """Make the picture at ``mask`` moved by ``shift`` (x, y) pixels look, point by point, like the source at the mask."""
+
+    shift: Point = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not bool((self._arrived > 0.5).flatten(1).any(1).all()):
+            raise DragonError("the shift takes the whole region out of the picture; use a smaller one")
+
+    @property
+    def _transform(self) -> AffineWarp:
+        return AffineWarp((self.mask.shape[-2], self.mask.shape[-1]), self.shift)
+
+    @property
+    def _arrived(self) -> Tensor:
+        """The mask at its new place: (M, H, W)."""
+        return warp(self.mask.unsqueeze(1).float(), self._transform).squeeze(1)
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        target = on_grid(self._arrived, size)
+        return Regions(torch.zeros_like(target), target)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        return edit_energy(views.generation, views.source, own.target, self._transform, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class LocalSimilarityToSecond(LocalSimilarity):
+    """The same with the second picture, as large as the first, in the source's stead: a ``Borrowing`` edit."""
+
+    @property
+    def needs_reference(self) -> bool:
+        return True
+
+    @property
+    def reference_mask(self) -> Tensor:
+        return self.mask
+
+    def cropped_reference(self, reference_size: tuple[int, int]) -> Self:
+        cropped_mask(self.mask, reference_size, "mask", "second picture")  # refuses a picture of another size
+        return self
+
+    def lent(self, size: tuple[int, int]) -> Tensor:
+        return on_grid(self.mask, size)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        return edit_energy(views.generation, views.second(), own.target, self._transform, self.weight)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanSimilarity(Term):
+    """Make ``mask`` look, on average, like what ``like`` (M, H, W) covers in the source; shape and detail are left free.
+
+    For the second picture's look in the source's stead see :class:`~dragon_core.edits.appearance.Appearance` without transfer.
+    """
+
+    like: Tensor
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_mask(self.like, "the reference mask", "what it should look like")
+        check_same_size(self.like, self.mask, "the reference mask")
+
+    def cropped(self, image_size: tuple[int, int]) -> Self:
+        mask, like = (cropped_mask(each, image_size, "mask", "picture") for each in (self.mask, self.like))
+        return replace(self, mask=mask, like=like)
+
+    def on(self, device: torch.device, repeats: int) -> Self:
+        return replace(super().on(device, repeats), like=for_rows(self.like, device, repeats))
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        target = on_grid(self.mask, size)
+        return Regions(torch.zeros_like(target), target)
+
+    def edit_energy(self, views: Views, own: Regions) -> Tensor:
+        wanted = on_grid(self.like, (own.target.shape[-2], own.target.shape[-1]))
+        return appearance_energy(views.generation, views.source, own.target, wanted, self.weight)
+
+
+def for_rows(mask: Tensor, device: torch.device, repeats: int) -> Tensor:
+    """A mask (M, H, W) for a batch of ``repeats`` times the pictures, where it is not one for all."""
+    return (mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)).to(device)
+
+
+def check_weight(weight: float) -> None:
+    if weight < 0:
+        raise DragonError("an energy's weight cannot be negative; use 0 to switch it off")
+
+
+def check_same_size(mask: Tensor, other: Tensor, name: str) -> None:
+    (h, w), (height, width) = mask.shape[-2:], other.shape[-2:]
+    if (h, w) != (height, width):
+        raise DragonError(f"{name} is {w}×{h} pixels but the mask is {width}×{height}: both must be as large as the picture")

@@ -1,0 +1,1 @@
+"""Geometry, masks and pixels: what edits do to pictures and latents. Knows no diffusion."""

@@ -1,0 +1,201 @@
+"""One affine map serves moving, resizing, rotating and pasting: T(p) = c + A (p − c) + d, in image pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import DragonError
+
+#: (x, y) in pixels.
+Point = tuple[float, float]
+#: A handle and its target.
+Pair = tuple[Point, Point]
+
+#: Grids of more points than this are worked out each time.
+MOST_KEPT = 2**20
+
+
+class Placement(Protocol):
+    """A map T of a picture to a picture, and its inverse, or one for each picture of a batch."""
+
+    def __hash__(self) -> int:
+        """Grids are remembered by their map."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of the picture that T(p) lies in."""
+
+    @property
+    def source_size(self) -> tuple[int, int] | None:
+        """The same of the picture that p lies in, where that is another one."""
+
+    @property
+    def count(self) -> int:
+        """How many maps there are: 1 that serves all pictures, or one for each."""
+
+    @property
+    def leads_away(self) -> bool:
+        """Whether T, T∘T, … leave the object that T is for, so that they find what lies beyond it."""
+
+    @property
+    def samples_per_cell(self) -> int:
+        """How finely, each way, its result must be sampled so that no value is skipped."""
+
+    def forward(self, points: Tensor) -> Tensor:
+        """T of points (..., 2), or (M, ..., 2) where M > 1 pictures have maps of their own."""
+
+    def inverse(self, points: Tensor) -> Tensor:
+        """T⁻¹ of points, likewise."""
+
+    def inverted(self) -> Placement:
+        """The map that undoes this one."""
+
+    def cropped(self, image_size: tuple[int, int], corner: Point) -> Placement:
+        """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
+
+    def repeated(self, times: int) -> Placement:
+        """For as many times the pictures: where each has a map of its own, all of them in turn."""
+
+
+@dataclass(frozen=True)
+class AffineWarp:
+    """T(p) = centre + matrix (p − centre) + shift. Points are (x, y) in pixels of an image of ``image_size`` (height, width).
+
+    ``centre``: one for all pictures of a batch, or one for each. ``source_size``: (height, width) of the picture that p lies in
+    where that is another one, as in pasting.
+    """
+
+    image_size: tuple[int, int]
+    shift: Point = (0.0, 0.0)
+    matrix: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
+    centre: Point | tuple[Point, ...] = (0.0, 0.0)
+    source_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        (a, b), (c, d) = self.matrix
+        if abs(a * d - b * c) < 1e-6:
+            raise DragonError("the transform squeezes the object to nothing; use a scale above 0")
+
+    @property
+    def leads_away(self) -> bool:
+        return self.matrix == ((1.0, 0.0), (0.0, 1.0))  # a resized object's middle stays in it
+
+    @property
+    def count(self) -> int:
+        return len(self.centres)
+
+    @property
+    def samples_per_cell(self) -> int:
+        """More than one where it shrinks."""
+        stretch = torch.linalg.svdvals(torch.tensor(self.matrix, dtype=torch.float64))
+        return max(1, min(8, math.ceil(1 / float(stretch[-1]) - 1e-6)))
+
+    @property
+    def centres(self) -> Tensor:
+        """(M, 2), one row where it serves all pictures."""
+        return torch.tensor(self.centre, dtype=torch.float64).view(-1, 2)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """T of points (..., 2), or (M, ..., 2) where M > 1 pictures have centres of their own."""
+        centre, shift = self._centre_for(points), points.new_tensor(self.shift)
+        return (points - centre) @ points.new_tensor(self.matrix).T + centre + shift
+
+    def inverse(self, points: Tensor) -> Tensor:
+        """T⁻¹ of points, likewise."""
+        centre, shift = self._centre_for(points), points.new_tensor(self.shift)
+        return (points - centre - shift) @ torch.linalg.inv(points.new_tensor(self.matrix)).T + centre
+
+    def inverted(self) -> AffineWarp:
+        """The transform that undoes this one."""
+        inverse = torch.linalg.inv(torch.tensor(self.matrix, dtype=torch.float64))
+        back = -(inverse @ torch.tensor(self.shift, dtype=torch.float64))
+        (a, b), (c, d) = inverse.tolist()
+        sizes = {} if self.source_size is None else {"image_size": self.source_size, "source_size": self.image_size}
+        return replace(self, matrix=((a, b), (c, d)), shift=(float(back[0]), float(back[1])), **sizes)
+
+    def cropped(self, image_size: tuple[int, int], corner: Point) -> AffineWarp:
+        """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
+        centres = tuple((x - corner[0], y - corner[1]) for x, y in self.centres.tolist())
+        return replace(self, image_size=image_size, centre=centres if len(centres) > 1 else centres[0])
+
+    def repeated(self, times: int) -> AffineWarp:
+        """For as many times the pictures: where each has its own centre, all of them in turn."""
+        centres = self.centres.tolist()
+        return self if len(centres) == 1 else replace(self, centre=tuple((x, y) for x, y in centres) * times)
+
+    def _centre_for(self, points: Tensor) -> Tensor:
+        """The centres, to be broadcast over points: (2,) or (M, 1, ..., 1, 2)."""
+        centres = self.centres.to(points)
+        return centres[0] if len(centres) == 1 else centres.view(-1, *(1 for _ in points.shape[:-1]), 2)
+
+
+def warp(
+    image: Tensor, transform: Placement, mode: str = "bilinear", beyond: str = "zeros", size: tuple[int, int] | None = None
+) -> Tensor:
+    """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's source picture.
+
+    ``mode`` is "bilinear", "area" (the same, averaged over what a cell covers where the transform shrinks), or "nearest" where values
+    must not be mixed (noise keeps its variance). ``beyond`` the frame are "zeros", or the values at its "border". ``size``: the grid
+    of ``out``, where it is not the image's.
+    """
+    h, w = size or (image.shape[-2], image.shape[-1])
+    fine = transform.samples_per_cell if mode == "area" else 1
+    points = (_kept if h * w * fine**2 <= MOST_KEPT else _came_from)(transform, (h * fine, w * fine))
+    height, width = transform.source_size or transform.image_size
+    points = points / points.new_tensor([width, height])
+    if mode == "nearest":  # grid_sample rounds halves to even: a shift by half a cell would take every other value twice
+        cells = points.new_tensor([image.shape[-1], image.shape[-2]])
+        points = ((points * cells).floor() + 0.5) / cells
+    grid = (points * 2 - 1).to(image)
+    batch = max(image.shape[0], grid.shape[0] if grid.ndim == 4 else 1)
+    image, grid = image.expand(batch, -1, -1, -1), grid.expand(batch, -1, -1, -1)
+    out = F.grid_sample(image, grid, mode="nearest" if mode == "nearest" else "bilinear", padding_mode=beyond, align_corners=False)
+    return out if fine == 1 else F.avg_pool2d(out, fine)
+
+
+def unrepeated(transform: Placement, size: tuple[int, int], source: tuple[int, int], device: torch.device) -> Tensor:
+    """Where a "nearest" :func:`warp` from a grid ``source`` to a grid ``size`` puts each value for the first time: bool (h, w), or
+    (M, h, w) where pictures have centres of their own.
+
+    Enlarging takes values several times, and repeated noise is no longer white. Of equals the one nearest to its origin counts.
+    """
+    height, width = transform.source_size or transform.image_size
+    at = _came_from(transform, size)
+    at = at * at.new_tensor([source[1] / width, source[0] / height])
+    firsts = torch.stack([_firsts(each, source) for each in at]) if at.ndim == 4 else _firsts(at, source)
+    return firsts.to(device)
+
+
+def _firsts(at: Tensor, source: tuple[int, int]) -> Tensor:
+    """Which of the places (h, w, 2), counted in cells of a grid ``source``, is the nearest to the middle of its cell: bool (h, w)."""
+    column, row = at.floor().unbind(-1)
+    inside = (column >= 0) & (column < source[1]) & (row >= 0) & (row < source[0])
+    cell = torch.where(inside, row * source[1] + column, torch.zeros_like(row)).long().flatten()
+    order = torch.arange(cell.numel(), device=at.device) * 1e-9
+    away = torch.where(inside, (at - at.floor() - 0.5).abs().amax(-1), torch.full_like(row, math.inf)).flatten() + order
+    nearest = torch.full((source[0] * source[1],), math.inf, dtype=away.dtype, device=at.device).scatter_reduce(0, cell, away, "amin")
+    return (inside.flatten() & (away == nearest[cell])).view(inside.shape)
+
+
+@lru_cache(maxsize=4)
+def _kept(transform: Placement, size: tuple[int, int]) -> Tensor:
+    """:func:`_came_from`, remembered: a run asks for the same few grids at every guided step, for each tap."""
+    return _came_from(transform, size)
+
+
+def _came_from(transform: Placement, size: tuple[int, int]) -> Tensor:
+    """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture.
+
+    float64 and so on the CPU, wherever the picture lies: Apple's GPUs and some of Intel's have no such numbers.
+    """
+    (h, w), (height, width) = size, transform.image_size
+    y = (torch.arange(h, dtype=torch.float64) + 0.5) * (height / h)
+    x = (torch.arange(w, dtype=torch.float64) + 0.5) * (width / w)
+    return transform.inverse(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1))

@@ -1,1 +1,0 @@
-"""The editing tasks, one file each. A task is an :class:`~dragon_core.tasks.edit.Edit`; edits combine by chaining."""

@@ -1,0 +1,1 @@
+"""What comes with the pack: the miniature model and the templates' pictures."""

@@ -1,0 +1,1 @@
+"""Nodes to draw on and to mask with."""

@@ -1,0 +1,140 @@
+"""DragonCanvas: the edit is drawn on the picture."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import torch
+from comfy_api.latest import io, ui
+
+from ...dragon_core.document.drawing import encode_runs, read_drawing
+from ...dragon_core.document.point_formats import format_points
+from ...dragon_core.errors import DragonError
+from ..schema.links import CATEGORY, named, searched_as
+from .canvas_drawing import (
+    CanvasLink,
+    DrawnOn,
+    as_cells,
+    goal_outputs,
+    goal_values,
+    object_outputs,
+    object_values,
+    preview,
+    to_pil,
+    to_tensor,
+)
+
+log = logging.getLogger(__name__)
+
+#: The widget is made by web/dragon_canvas.js.
+CanvasWidget = io.Custom("DRAGON_CANVAS")
+
+
+class DragonCanvas(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonCanvas",
+            display_name="Dragon Canvas",
+            category=CATEGORY,
+            **searched_as("drag", "move object", "paste object", "point editor", "draw mask", "arrows", "DragGAN"),
+            description=(
+                "Draw the edit on the picture: arrows for dragging, a mask over an object that you then move, scale and turn, or "
+                "paste into another picture. Its outputs are what the energy nodes take."
+            ),
+            inputs=[
+                io.Image.Input(
+                    "image", tooltip="The picture to draw on. A Load Image shows at once, any other source after its first run."
+                ),
+                CanvasWidget.Input(
+                    "drawing",
+                    tooltip="What is drawn, as JSON with coordinates relative to the picture.",
+                    extra_dict={"default": "", "socketless": True},
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Object 1's mask from another node (Dragon Auto Mask, SAM), where none is painted. On the canvas after a run.",
+                ),
+                io.Image.Input(
+                    "onto",
+                    optional=True,
+                    tooltip="For pasting: the picture that the objects go into. Paint on the other one, then place them on this one.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="points", tooltip="The arrows as [[[x, y], [x, y]], …] in pixels, handle and target."),
+                *object_outputs(),
+                io.Image.Output(display_name="image", tooltip="The picture, as it came."),
+                io.Image.Output(
+                    display_name="preview", tooltip="The picture with arrows and masks drawn on it, or with what is pasted, for showing."
+                ),
+                CanvasLink.Output(display_name="drawing", tooltip="All objects, for DragonCanvasObject: the second one and further."),
+                *goal_outputs(),
+            ],
+            is_output_node=True,  # so that a picture that is not from a file can be fetched by running this node alone
+        )
+
+    @classmethod
+    def execute(
+        cls, image: torch.Tensor, drawing: Any = "", mask: torch.Tensor | None = None, onto: torch.Tensor | None = None
+    ) -> io.NodeOutput:
+        with named(cls):
+            size = _size(image, "the image")
+            drawn = DrawnOn(read_drawing(drawing, size), size, None if onto is None else _size(onto, "onto"))
+            lent = None if mask is None else as_cells(mask)
+            drawn = drawn if lent is None else replace(drawn, drawing=drawn.drawing.with_lent_mask(lent))
+        warnings = (*drawn.drawing.warnings(size), *_mask_warnings(mask, size), *_paste_warnings(drawn))
+        for warning in warnings:
+            log.warning("DragonCanvas: %s", warning)
+        picture, ground = to_pil(image[0]), None if onto is None else to_pil(onto[0])
+        first = drawn.drawing.object(1)
+        return io.NodeOutput(
+            format_points(drawn.drawing.points(size)),
+            *object_values(first, size),
+            image,
+            to_tensor(preview(picture, drawn, ground)),
+            drawn,
+            *goal_values(first, size),
+            # Keys of our own: under "images" the frontend would put the picture below the widget once more.
+            ui={
+                "dragon_picture": _kept(image),
+                "dragon_onto": [] if onto is None else _kept(onto),
+                "dragon_warnings": list(warnings),
+                "dragon_mask": [] if lent is None else [{"size": [lent.shape[1], lent.shape[0]], "runs": encode_runs(lent)}],
+            },
+        )
+
+
+def _size(image: torch.Tensor, name: str) -> tuple[int, int]:
+    if image.ndim != 4 or 0 in image.shape:
+        raise DragonError(f"{name} must have shape (pictures, height, width, colours), got {tuple(image.shape)}")
+    return image.shape[1], image.shape[2]
+
+
+def _kept(image: torch.Tensor) -> list[Any]:
+    """Where the browser finds the picture."""
+    files: list[Any] = ui.PreviewImage(image[:1, ..., :3]).as_dict()["images"]
+    return files
+
+
+def _paste_warnings(drawn: DrawnOn) -> tuple[str, ...]:
+    if drawn.onto is None:
+        return ()
+    return tuple(
+        f"object {number} is {thing.scale[0]:.2f} times as wide and {thing.scale[1]:.2f} times as high; pasting takes one scale"
+        for number, thing in enumerate(drawn.drawing.objects, 1)
+        if thing.mask is not None and abs(thing.scale[0] / thing.scale[1] - 1) > 0.01
+    )
+
+
+def _mask_warnings(mask: torch.Tensor | None, size: tuple[int, int]) -> tuple[str, ...]:
+    """A mask of another shape than the picture's, which is stretched; an empty one is what a loader has without alpha, of any shape."""
+    if mask is None or not mask.any():
+        return ()
+    height, width = mask.shape[-2:]
+    if abs(width * size[0] / (height * size[1]) - 1) < 0.01:
+        return ()
+    return (f"the mask has {width}×{height} pixels, the picture {size[1]}×{size[0]}: it was stretched, so check where it lies",)

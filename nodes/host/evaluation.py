@@ -1,0 +1,261 @@
+"""One step's evaluations: the decoder tapped, the positive conditioning differentiated, and what a run remembers between steps."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import comfy.model_patcher
+import comfy.patcher_extension
+import comfy.samplers
+import torch
+from torch import Tensor, nn
+
+from ...dragon_core.diffusion.features import Features, Views, to_grid
+from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, reach
+from ...dragon_core.diffusion.sharing import Sharing, Visible
+from ...dragon_core.edits import chain
+from ...dragon_core.errors import DragonError
+from .gradients import ATTENTION, differentiable, differentiable_attention
+from .memory import MIB, Tally, spill_of
+from .tokens import STATE, Layers, TokenExchange, exchange_tokens
+
+log = logging.getLogger(__name__)
+
+#: Keeps sums of shares from zero where every conditioning's mask is; what is divided is zero there, too.
+SMALLEST_SHARE = 1e-6
+
+Options = dict[str, Any]
+
+
+class DecoderTap:
+    """Output-block patch that keeps ``h`` at the taps and ends the autograd graph at the last one."""
+
+    def __init__(self, blocks: tuple[int, ...]) -> None:
+        self.blocks = blocks
+        self.features: list[Tensor] = []
+
+    def __call__(self, h: Tensor, skip: Tensor, options: Options) -> tuple[Tensor, Tensor]:
+        index = options["block"][1]
+        if index in self.blocks:
+            self.features.append(h)
+        return (h, skip) if index < self.blocks[-1] else (h.detach(), skip.detach())
+
+    def to_grid(self) -> Features:
+        if len(self.features) != len(self.blocks):
+            raise DragonError(
+                "a patch that saves time (EasyCache, TeaCache, …) left out the UNet at this step: bypass it, guidance needs every step"
+            )
+        features = to_grid(tuple(self.features))
+        self.features.clear()
+        return features
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What one evaluation of a known picture yields: decoder tokens and, where it is to guide, features on the common grid."""
+
+    features: Features
+    tokens: Layers
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The known pictures at one step: the source and, where the edits take from it, the second picture.
+
+    tokens: what the generation sees of them.
+    """
+
+    step: int
+    source: Glance
+    second: Glance | None
+    tokens: Layers
+
+
+@dataclass(frozen=True)
+class EnergyReading:
+    """Energies of one guided evaluation, for those who want to see why an edit failed: by picture, (B,). ``step``: 0 … ``steps`` - 1."""
+
+    step: int
+    steps: int
+    sigma: float
+    edit: Tensor
+    content: Tensor
+    relative_size: Tensor
+
+
+@dataclass
+class Run:
+    """Everything that lives as long as one sampling run."""
+
+    blocks: tuple[int, ...]
+    layout: chain.Layout | None
+    scale: GuidanceScale
+    sharing: Sharing | None
+    path: Tensor | None = None
+    reference: Reference | None = None
+    on_features: dict[tuple[int, int, int], chain.Layout] = field(default_factory=dict)
+    visible: dict[tuple[tuple[int, int], tuple[int, int]], Visible] = field(default_factory=dict)
+    readings: list[EnergyReading] = field(default_factory=list)
+    slowed: bool = False
+
+    def account(self, tally: Tally) -> None:
+        """Says once a run that memory was short."""
+        if tally.spilled and not self.slowed:
+            self.slowed = True
+            log.info(
+                "Dragon: the GPU's memory is short: %.0f MiB of each guided step go to RAM and back, which takes time. A smaller picture "
+                "or an fp16 checkpoint needs less.",
+                tally.spilled / MIB,
+            )
+
+
+def with_patch(options: Options, exchange: TokenExchange | None, tap: DecoderTap | None) -> Options:
+    """Model options of one evaluation: a copy that carries our state and tap."""
+    mine = comfy.model_patcher.create_model_options_clone(options)
+    transformer = mine.setdefault("transformer_options", {})
+    if exchange is not None:
+        transformer[STATE] = exchange
+    if tap is not None:
+        patches = transformer.setdefault("patches", {})
+        patches["output_block_patch"] = [*patches.get("output_block_patch", []), tap]
+    return mine
+
+
+def others_act(conditioning: list[Options], options: Options) -> bool:
+    """Whether anything but ComfyUI's plain UNet and this pack takes part in an evaluation."""
+    patches = options.get("patches", {}).values()
+    foreign = any(patch is not exchange_tokens for group in patches for patch in group)
+    brought = any(each.get(kind) for each in conditioning for kind in ("control", "gligen", "hooks"))
+    return foreign or brought or bool(options.get("patches_replace"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one positive conditioning says: the gradient (B, C, h, w), energies (B,) and its share of the prediction, as its gradient."""
+
+    share: Tensor
+    gradient: Tensor
+    edit: Tensor
+    content: Tensor
+    left: Tensor
+
+
+class GuidedEvaluation:
+    """Stands where ComfyUI evaluates its conditionings: the negative as ever, the positive with a gradient."""
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        run: Run,
+        reference: Reference,
+        x: Tensor,
+        sigma: Tensor,
+        inner: Callable[[Options], Any] | None,
+    ) -> None:
+        if run.layout is None:
+            raise DragonError("there is no energy to guide with")
+        self.unet, self.run, self.reference, self.inner = unet, run, reference, inner
+        self.layout = run.layout
+        self.batch, self.sigma = x.shape[0], float(sigma)
+        self.grid = tuple(x.shape[-2:])
+        self.tap = DecoderTap(run.blocks)
+        self.shares: dict[Any, Tensor] = {}
+        self.rows: list[Row] = []
+        self.positive = x
+        self.others = False
+        self.pulls = True
+
+    def __call__(self, args: Options) -> list[Tensor]:
+        positive, negative = args["conds"]
+        for each in positive:
+            active = comfy.samplers.get_area_and_mult(each, args["input"], args["sigma"])
+            if active is not None:
+                self.shares[active.uuid] = active.mult
+        if not self.shares:
+            raise DragonError(
+                "the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step"
+            )
+        self.others = others_act(positive, args["model_options"].get("transformer_options", {}))
+        tapped = with_patch(args["model_options"], None, self.tap)
+        transformer = tapped["transformer_options"]
+        transformer[ATTENTION] = differentiable_attention(transformer.get(ATTENTION))
+        wrappers = transformer.setdefault("wrappers", {})
+        kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+        wrappers[kind] = {STATE: [self._differentiate], **wrappers.get(kind, {})}
+        self.positive = self._evaluate(args, [positive, None], tapped)[0]
+        if negative is None:
+            return [self.positive, torch.zeros_like(self.positive)]
+        return [self.positive, self._evaluate(args, [None, negative], args["model_options"])[1]]
+
+    def _evaluate(self, args: Options, conds: list[Any], options: Options) -> list[Tensor]:
+        if self.inner is not None:
+            return self.inner({**args, "conds": conds, "model_options": options})
+        return comfy.samplers.calc_cond_batch(args["model"], conds, args["input"], args["sigma"], options)
+
+    def _differentiate(self, executor: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """DIFFUSION_MODEL wrapper: the model's input is z = x / sqrt(1 + sigma²), the variable the paper differentiates by."""
+        if tuple(z.shape[-2:]) != self.grid:
+            raise DragonError(
+                "conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt"
+            )
+        transformer = args[-1] if args and isinstance(args[-1], dict) else kwargs["transformer_options"]
+        shares = [self.shares[uuid] for uuid in transformer["uuids"]]
+        spill = spill_of(self.unet, z.device)
+        with differentiable(self.others, spill):
+            z = z.detach().requires_grad_(True)
+            out = executor(z, *args, **kwargs)
+            views = self._views(self.tap.to_grid(), len(shares))
+            energies = chain.evaluate(self._laid_out(views.generation, len(shares)), views)
+            mask = self.layout.edit_mask
+            mask = mask if mask.shape[0] == 1 else mask.repeat(len(shares), 1, 1)
+            gradient = masked_gradient(z, energies, mask, views.generation)
+        if spill is not None:
+            self.run.account(spill.tally)
+        self.pulls = energies.edit.requires_grad
+        said = (gradient, energies.edit, energies.content, energies.left)
+        parts = (part.detach().unflatten(0, (len(shares), self.batch)) for part in said)
+        self.rows += [Row(*row) for row in zip(shares, *parts, strict=True)]
+        return out.detach()
+
+    def _views(self, generation: Features, repeats: int) -> Views:
+        def repeated(known: Glance) -> Features:
+            return tuple(f.repeat(repeats, 1, 1, 1) for f in known.features)
+
+        second = self.reference.second
+        return Views(generation, repeated(self.reference.source), None if second is None else repeated(second))
+
+    def _laid_out(self, features: Features, repeats: int) -> chain.Layout:
+        """The edits on the grid of the features; worked out once for each size (a patch may change it on the way) and number of rows."""
+        height, width = features[0].shape[-2:]
+        place = (height, width, repeats)
+        if place not in self.run.on_features:
+            edits = tuple(edit.on(features[0].device, repeats) for edit in self.layout.edits)
+            self.run.on_features[place] = chain.Layout.of(edits, (height, width))
+        return self.run.on_features[place]
+
+    def gradient(self) -> Tensor:
+        """Of all positive conditionings (B, C, h, w), each with its strength and mask, as ComfyUI adds up their predictions."""
+        if len(self.rows) == 1:
+            return self.rows[0].gradient
+        total = torch.stack([row.share for row in self.rows]).sum(0)
+        return torch.stack([row.share * row.gradient for row in self.rows]).sum(0) / total.clamp(min=SMALLEST_SHARE)
+
+    def _mean(self, values: Callable[[Row], Tensor]) -> Tensor:
+        """A mean over the conditionings, (B,)."""
+        if len(self.rows) == 1:
+            return values(self.rows[0])
+        shares = torch.stack([row.share.flatten(1).mean(1) for row in self.rows])
+        return (shares * torch.stack([values(row) for row in self.rows])).sum(0) / shares.sum(0).clamp(min=SMALLEST_SHARE)
+
+    def reach(self, gradient: Tensor) -> Tensor | None:
+        """How far the guidance may go where no edit pulls at anything; None where one does."""
+        return None if self.pulls else reach(gradient, self._mean(lambda row: row.left), self.sigma)
+
+    def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
+        size = guidance.flatten(1).norm(dim=1) / eps.flatten(1).norm(dim=1)
+        edit, content = self._mean(lambda row: row.edit), self._mean(lambda row: row.content)
+        steps = 0 if self.run.path is None else len(self.run.path) - 1
+        return EnergyReading(step, steps, self.sigma, edit.cpu(), content.cpu(), size.cpu())

@@ -1,0 +1,273 @@
+"""The edit as a GUIDER: replays the known pictures beside the generation and steers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_patcher
+import comfy.patcher_extension
+import comfy.samplers
+import torch
+from torch import Tensor
+
+from ...dragon_core.diffusion.guidance import GuidanceScale
+from ...dragon_core.diffusion.loop import Prediction
+from ...dragon_core.diffusion.schedule import EditSchedule
+from ...dragon_core.diffusion.sharing import Visible
+from ...dragon_core.diffusion.steps import unit_noise
+from ...dragon_core.diffusion.trajectory import Branch
+from ...dragon_core.edits import chain
+from ...dragon_core.edits.chain import Chain
+from ...dragon_core.edits.reference import borrowers
+from ...dragon_core.errors import DragonError
+from .evaluation import DecoderTap, EnergyReading, Glance, GuidedEvaluation, Reference, Run, with_patch
+from .gradients import make_differentiable, out_of_inference
+from .model import family, fingerprint, load_fully, require_loaded, require_supported, resident, tap_blocks
+from .tokens import SHARING, STATE, Layers, TokenExchange, Tokens
+
+REFERENCE = "dragon_reference"
+
+#: Half cells around an edit in which the decoded picture may differ from the source: that far an edited cell shows.
+CHANGED_MARGIN = 3
+
+Options = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HostPrediction(Prediction):
+    """A prediction that also remembers the denoised latent as ComfyUI computed it, bit for bit."""
+
+    denoised: Tensor | None = None
+
+
+class DragonGuidance(comfy.samplers.CFGGuider):
+    """A GUIDER that steers the generation branch. Works with DragonEuler exactly, with SAMPLERs that keep to the levels approximately.
+
+    ``edits`` may be empty and ``strength`` 0: what is left then is ComfyUI's own prediction, untouched.
+    """
+
+    original_conds: dict[str, Any]
+
+    def __init__(
+        self,
+        model: comfy.model_patcher.ModelPatcher,
+        branch: Branch,
+        edits: Chain,
+        strength: float,
+        schedule: EditSchedule,
+        paper_scale: bool = False,
+        draft: Tensor | None = None,
+    ) -> None:
+        require_supported(model)
+        trajectory = branch.trajectory
+        if trajectory.model != fingerprint(model):
+            raise DragonError(
+                f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with "
+                f"the model you sample with"
+            )
+        second = None if branch.reference is None else branch.reference.image_size
+        edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, second)
+        super().__init__(resident(model) if strength > 0 and edits else model)
+        self.branch = branch
+        self.edits = edits
+        self.pictures = branch.trajectories if any(edit.needs_reference for edit in edits) else (trajectory,)
+        self.strength = strength if edits else 0.0
+        self.schedule = schedule
+        self.paper_scale = paper_scale
+        self.draft = self._fitting(draft)
+        self.run: Run | None = None
+        self.known: list[list[Options]] = []
+        self.readings: list[EnergyReading] = []
+
+    def set_branch_conds(self, positive: Any, negative: Any) -> None:
+        known = {REFERENCE + str(i): trajectory.source for i, trajectory in enumerate(self.pictures)}
+        self.inner_set_conds({"positive": positive, "negative": negative, **known})
+
+    # ComfyUI calls sample → outer_sample → inner_sample → SAMPLER → predict_noise.
+
+    def sample(self, noise: Tensor, latent_image: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if self.strength > 0:
+            # Nodes run in inference mode, where nothing can be differentiated; the whole run leaves it.
+            with torch.inference_mode(False), torch.no_grad():
+                self.original_conds = out_of_inference(self.original_conds)
+                args, kwargs = out_of_inference(args), out_of_inference(kwargs)
+                result = super().sample(noise.clone(), latent_image.clone(), *args, **kwargs)
+        else:
+            result = super().sample(noise, latent_image, *args, **kwargs)
+        if not torch.isfinite(result).all():
+            raise DragonError("the edit ended in values that are not numbers: use an fp32 or bf16 model, or lower energy_scale")
+        return result
+
+    def outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        if self.strength > 0:
+            comfy.patcher_extension.add_wrapper_with_key(
+                comfy.patcher_extension.WrappersMP.PREPARE_SAMPLING, STATE, load_fully, self.model_options, is_model_options=True
+            )
+        return super().outer_sample(*args, **kwargs)
+
+    def inner_sample(
+        self,
+        noise: Tensor,
+        latent_image: Tensor,
+        device: torch.device,
+        sampler: Any,
+        sigmas: Tensor,
+        denoise_mask: Tensor | None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        trajectory = self.branch.trajectory
+        if denoise_mask is not None:
+            raise DragonError("noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
+        if tuple(latent_image.shape[1:]) != tuple(trajectory.latents.shape[2:]):
+            raise DragonError(
+                f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
+                "start from DragonInvert's start_latent"
+            )
+        if torch.count_nonzero(noise):
+            raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
+        grid, pictures = (latent_image.shape[-2], latent_image.shape[-1]), latent_image.shape[0]
+        edits = tuple(edit.on(device, 1) for edit in self.edits)
+        layout = chain.Layout.of(edits, grid) if edits else None
+        for masks in {r.source.shape[0] for r in layout.own} if layout else ():
+            if masks not in (1, pictures):
+                raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
+        first, _ = trajectory.span(sigmas)
+        if self.strength > 0:
+            require_loaded(self.model_patcher)
+            make_differentiable(self.inner_model.diffusion_model)
+        self.run = Run(
+            blocks=tap_blocks(self.inner_model.diffusion_model, self.branch.taps),
+            layout=layout,
+            scale=GuidanceScale(self.strength, max(edit.kappa for edit in edits) if self.paper_scale and edits else None),
+            sharing=self.model_options.get("transformer_options", {}).get(SHARING),
+        )
+        try:
+            # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
+            for i, known in enumerate(self.pictures):
+                latent = known.latents[-1].to(latent_image)
+                shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
+                conds = {"positive": self.conds.pop(REFERENCE + str(i))}
+                conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
+                self.known.append(conds["positive"])
+            if self.edits:
+                seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
+                self.run.path = self._edited_path(seed or 0)
+                if first == 0:
+                    latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
+            return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
+        finally:
+            self.conds |= {REFERENCE + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
+            self.known = []
+            self.readings = self.run.readings
+            self.run = None
+
+    def _edited_path(self, seed: int) -> Tensor:
+        """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
+        trajectory = self.branch.trajectory
+        noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
+        second = self.pictures[1].latents if len(self.pictures) > 1 else None
+        draft = None if self.draft is None else self.inner_model.process_latent_in(self.draft)
+        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, second, draft)
+
+    def _fitting(self, draft: Tensor | None) -> Tensor | None:
+        """The draft's latent outside of inference mode, if it is one of the trajectory's picture."""
+        if draft is None:
+            return None
+        wanted = self.branch.trajectory.latents.shape[1:]
+        if draft.shape[1:] != wanted[1:] or draft.shape[0] not in (1, wanted[0]):
+            raise DragonError(
+                f"the draft's latent is {tuple(draft.shape)}, the trajectory's {tuple(wanted)}: draft the picture you inverted"
+            )
+        if not torch.isfinite(draft).all():
+            raise DragonError("the draft's latent has values that are not numbers: check the VAE (try another precision)")
+        with torch.inference_mode(False):
+            return draft.detach().clone().float().cpu()
+
+    def changed(self) -> Tensor:
+        """Where the decoded picture may differ from the source: (M, H, W), soft at its edge."""
+        size, cell = self.branch.trajectory.image_size, self.branch.trajectory.pixels_per_cell
+        if not self.edits:
+            return torch.zeros(1, *size)
+        return chain.changed_mask(tuple(edit.on(torch.device("cpu"), 1) for edit in self.edits), size, CHANGED_MARGIN * cell // 2)
+
+    def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
+        """The denoised latent for samplers that know nothing of us: guidance is folded in."""
+        sigma = timestep.flatten()[0]
+        step, steps = self.branch.trajectory.index(float(sigma)), self.branch.trajectory.steps
+        p = self.predict(x, step, sigma, self.schedule.guided(step, steps), model_options or {}, seed)
+        denoised = x - p.eps * sigma if p.denoised is None else p.denoised
+        return denoised if p.guidance is None else denoised - sigma * p.guidance
+
+    def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
+        """One step's prediction, evaluating no more rows than it needs."""
+        run = self.running()
+        steps = self.branch.trajectory.steps
+        guided = guided and self.strength > 0
+        share = run.sharing is not None and run.sharing.window.contains(step, steps)
+        timestep = sigma.reshape(1).expand(x.shape[0])
+        reference = self._reference(step, timestep, options, guided) if guided or share else None
+        exchange = None
+        if run.sharing is not None:
+            exchange = TokenExchange(lent=reference.tokens if share and reference else None, sharing=run.sharing)
+        mine = with_patch(options, exchange, None)
+        if not guided or reference is None or run.layout is None:
+            denoised = super().predict_noise(x, timestep, mine, seed)
+            eps = (x - denoised) / sigma
+            return HostPrediction(eps, eps, None, denoised)
+        unet = self.inner_model.diffusion_model
+        split = GuidedEvaluation(unet, run, reference, x, sigma, mine.get("sampler_calc_cond_batch_function"))
+        mine["sampler_calc_cond_batch_function"] = split
+        denoised = super().predict_noise(x, timestep, mine, seed)
+        eps = (x - denoised) / sigma
+        gradient = split.gradient()
+        guidance = run.scale(gradient, eps, run.layout.touched, split.reach(gradient))
+        run.readings.append(split.reading(step, guidance, eps))
+        return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
+
+    def running(self) -> Run:
+        if self.run is None:
+            raise DragonError("the guider was asked for a prediction outside of sampling")
+        return self.run
+
+    def _reference(self, step: int, timestep: Tensor, options: Options, guided: bool) -> Reference:
+        """Tokens and, for guidance, features of the known pictures at this step, from one evaluation each; kept for its repeats."""
+        run = self.running()
+        if run.reference is None or run.reference.step != step or (guided and not run.reference.source.features):
+            source, *others = (self._glance(i, step, timestep, options, guided) for i in range(len(self.known)))
+            second = others[0] if others else None
+            run.reference = Reference(step, source, second, self._seen(source, second))
+        return run.reference
+
+    def _seen(self, source: Glance, second: Glance | None) -> Layers:
+        """The source's tokens; where edits take from the second picture, those outside the edits and those that are taken."""
+        run = self.running()
+        takers = borrowers(run.layout.edits) if run.layout else ()
+        if second is None or not takers:
+            return source.tokens
+        seen: Layers = {}
+        for place, own in source.tokens.items():
+            other = second.tokens[place]
+            visible = run.visible.get((own.grid, other.grid)) or Visible.of(*chain.borrowed(takers, own.grid, other.grid))
+            run.visible[own.grid, other.grid] = visible
+            seen[place] = Tokens(visible.of_two(own.key, other.key), visible.of_two(own.value, other.value), own.grid)
+        return seen
+
+    def _glance(self, index: int, step: int, timestep: Tensor, options: Options, guided: bool) -> Glance:
+        """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
+        run = self.running()
+        x = self.pictures[index].latents[step].to(timestep.device, torch.float32)
+        x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
+        # One prompt is enough to look at the picture with: the first of the whole picture that is on at this noise level.
+        whole = (cond for cond in self.known[index] if "area" not in cond)
+        conditioning = next((cond for cond in whole if comfy.samplers.get_area_and_mult(cond, x, timestep) is not None), None)
+        if conditioning is None:
+            raise DragonError(
+                "at this step the inversion has no prompt for the whole picture (timestep ranges, ConditioningSetArea): invert with one"
+            )
+        tap = DecoderTap(run.blocks) if guided else None
+        tokens: Layers = {}
+        mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
+        comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
+        return Glance(tap.to_grid() if tap else (), tokens)

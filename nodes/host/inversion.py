@@ -1,0 +1,86 @@
+"""A picture's trajectory, inverted through ComfyUI's own sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.samplers
+import torch
+from torch import Tensor
+
+from ...dragon_core.diffusion.inversion import invert
+from ...dragon_core.diffusion.trajectory import Trajectory
+from ...dragon_core.errors import DragonError
+from .model import family, fingerprint, require_supported
+from .tokens import SHARING
+
+Options = dict[str, Any]
+
+
+class InversionSampler(comfy.samplers.Sampler):
+    """DDIM inversion as a SAMPLER, so that loading, conditioning, hooks, progress and previews are ComfyUI's own."""
+
+    def __init__(self, refinement: int) -> None:
+        self.refinement = refinement
+        self.path: Tensor | None = None
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: Options,
+        callback: Callable[..., None] | None,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        if latent_image is None:
+            raise DragonError("DragonInvert: there is no latent to invert")
+        seen = latent_image
+
+        def eps(x: Tensor, sigma: Tensor) -> Tensor:
+            nonlocal seen
+            seen = model_wrap(x, sigma.reshape(1).expand(x.shape[0]), **extra_args)
+            return (x - seen) / sigma
+
+        def progress(done: int) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            if callback is not None:
+                callback(done - 1, seen, seen, len(sigmas) - 1)
+
+        self.path = invert(latent_image, sigmas, eps, self.refinement, progress)
+        return self.path[0]
+
+
+def invert_latent(
+    model: comfy.model_patcher.ModelPatcher,
+    positive: Any,
+    latent: Tensor,
+    sigmas: Tensor,
+    refinement: int,
+    callback: Callable[..., None] | None,
+) -> tuple[Trajectory, Tensor]:
+    """Trajectory of a clean latent (B, C, h, w) in ComfyUI's scale, and the start latent in that scale."""
+    require_supported(model)
+    if not torch.isfinite(latent).all():
+        raise DragonError("the latent has values that are not numbers: check the image and the VAE (try another VAE precision)")
+    plain = model.clone()
+    options = plain.model_options.get("transformer_options", {})
+    if SHARING in options:
+        raise DragonError("invert with the unpatched model: connect DragonCrossAttnPatch's model to the sampler only")
+    guider = comfy.samplers.CFGGuider(plain)
+    guider.inner_set_conds({"positive": positive})
+    guider.set_cfg(1.0)
+    sampler = InversionSampler(refinement)
+    start = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, callback=callback, seed=0)
+    if sampler.path is None or not torch.isfinite(sampler.path).all():
+        raise DragonError("inversion diverged to values that are not numbers: use more steps or another precision")
+    ratio = getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
+    path = sampler.path.to("cpu", torch.float32)
+    # Exactly what any sampler makes of start_latent, so that all of them begin alike.
+    path[0] = model.model.process_latent_in(start.cpu().float())
+    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio), start.cpu()

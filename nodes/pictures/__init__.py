@@ -1,0 +1,1 @@
+"""Nodes between pixels and pixels: draft, composite, preview."""

@@ -1,0 +1,43 @@
+"""DragonDraft: the edit made in the picture's own pixels, as a sketch of what is asked for and as a sharp start for the sampler."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.latest import io
+from einops import rearrange
+
+from ...dragon_core.edits import chain
+from ...dragon_core.edits.chain import Chain
+from ..schema.links import CATEGORY, EnergyLink, named, searched_as
+
+
+class DragonDraft(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonDraft",
+            display_name="Dragon Draft",
+            category=CATEGORY,
+            **searched_as("warp", "rough edit"),
+            description=(
+                "Makes the edit in pixels at once, without a model: the object is put in its place, what it leaves is filled from around. "
+                "Through VAEEncode it becomes DragonSampler's draft."
+            ),
+            inputs=[
+                io.Image.Input("image", tooltip="The picture to edit."),
+                EnergyLink.Input("energy", tooltip="What to do with it, from an energy node such as DragonMoveLoss."),
+                io.Image.Input("reference", optional=True, tooltip="The second picture, for paste and appearance."),
+            ],
+            outputs=[io.Image.Output(display_name="draft", tooltip="To look at, and through VAEEncode for DragonSampler.")],
+        )
+
+    @classmethod
+    def execute(cls, image: torch.Tensor, energy: Chain, reference: torch.Tensor | None = None) -> io.NodeOutput:
+        with named(cls):
+            picture = rearrange(image[..., :3], "b h w c -> b c h w").float().cpu()
+            second = None if reference is None else rearrange(reference[..., :3], "b h w c -> b c h w").float().cpu()
+            size = None if second is None else (second.shape[-2], second.shape[-1])
+            edits = chain.fitted(energy, (picture.shape[-2], picture.shape[-1]), 1, size)
+            on_cpu = tuple(edit.on(torch.device("cpu"), 1) for edit in edits)
+            drafted = chain.edited_picture(on_cpu, picture, second)
+        return io.NodeOutput(rearrange(drafted.clamp(0, 1), "b c h w -> b h w c"))

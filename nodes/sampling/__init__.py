@@ -1,0 +1,1 @@
+"""Nodes that load, invert, steer and sample."""

@@ -1,0 +1,65 @@
+"""DragonCrossAttnPatch: the generation branch looks at the source picture's keys and values."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from comfy_api.latest import io
+
+from ...dragon_core.diffusion.schedule import Window
+from ...dragon_core.diffusion.sharing import MergeMode, Sharing
+from ...dragon_core.diffusion.trajectory import Branch
+from ...dragon_core.errors import DragonError
+from ..host.model import family, fingerprint, require_supported
+from ..host.tokens import patch_attention
+from ..schema.links import CATEGORY, BranchLink, advanced, named, searched_as
+
+
+class DragonCrossAttnPatch(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonCrossAttnPatch",
+            display_name="Dragon Cross-Attention Patch",
+            category=CATEGORY,
+            **searched_as("self-attention sharing", "attention injection", "MasaCtrl"),
+            description=(
+                "Lets the decoder's self-attention see the source picture, which keeps texture and identity (the paper's "
+                "cross-branch self-attention)."
+            ),
+            inputs=[
+                io.Model.Input("model", tooltip="Any model patches (LoRA, IP-Adapter, …) stay in force."),
+                BranchLink.Input("branch", tooltip="The same branch as the sampler's."),
+                io.Combo.Input(
+                    "mode",
+                    options=list(get_args(MergeMode)),
+                    default="replace",
+                    tooltip=(
+                        "replace: only the source is seen, and what edits take from a second picture. concat: these beside the edit's "
+                        "own, as the authors do for dragging."
+                    ),
+                ),
+                advanced(
+                    io.Float.Input(
+                        "start", default=0.1, min=0.0, max=1.0, step=0.01, tooltip="First step that shares, as a share of the schedule."
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Sharing stops here, as a share of the schedule."
+                    )
+                ),
+            ],
+            outputs=[io.Model.Output(display_name="model", tooltip="For DragonSampler or DragonGuider only.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, branch: Branch, mode: MergeMode, start: float, end: float) -> io.NodeOutput:
+        with named(cls):
+            require_supported(model)
+            if fingerprint(model) != branch.trajectory.model:
+                raise DragonError(
+                    f"the branch was made with another model ({branch.trajectory.family}), this one is {family(model)}: "
+                    f"invert with the model you patch"
+                )
+            return io.NodeOutput(patch_attention(model, Sharing(mode, Window(start, end))))

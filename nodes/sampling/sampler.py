@@ -1,0 +1,110 @@
+"""DragonSampler: the whole edit in one node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import latent_preview
+from comfy_api.latest import io
+
+from ...dragon_core.diffusion.trajectory import Branch
+from ...dragon_core.edits.chain import Chain
+from ..host.guider import DragonGuidance
+from ..host.samplers import DragonEuler, run_sampling
+from ..schema.guidance_inputs import (
+    ScaleUnit,
+    branch_inputs,
+    draft_input,
+    edits_in,
+    energy_input,
+    stochastic_inputs,
+    strength_inputs,
+)
+from ..schema.links import CATEGORY, ReadingsLink, named, searched_as
+from ..schema.presets import WIDGETS, Settings, chosen, preset_input
+
+
+class DragonSampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="DragonSampler",
+            display_name="Dragon Sampler",
+            category=CATEGORY,
+            **searched_as("drag", "move object", "DragonDiffusion", "DiffEditor"),
+            description=(
+                "Samples the edited picture: starts where the source started, steered by the energies. Steps and schedule are "
+                "the trajectory's."
+            ),
+            inputs=[
+                *branch_inputs(),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,
+                    tooltip="Noise for the object's old place and for regional SDE.",
+                ),
+                *strength_inputs(),
+                *stochastic_inputs(),
+                preset_input(),
+                energy_input(),
+                draft_input(),
+            ],
+            outputs=[
+                io.Latent.Output(display_name="latent", tooltip="The edited picture, for VAEDecode."),
+                io.Mask.Output(display_name="changed", tooltip="Where the picture may have changed, for DragonComposite."),
+                ReadingsLink.Output(display_name="readings", tooltip="The energies over the steps, for DragonPreview."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: Any,
+        negative: Any,
+        branch: Branch,
+        seed: int,
+        cfg: float,
+        energy_scale: float,
+        scale_unit: ScaleUnit,
+        guide_every_until: float,
+        guide_until: float,
+        travel_passes: int,
+        travel_start: float,
+        travel_end: float,
+        sde_strength: float,
+        sde_outside: float,
+        sde_start: float,
+        sde_end: float,
+        hold_background: float,
+        hold_object_until: float,
+        preset: str = WIDGETS,
+        energy: Chain = (),
+        draft: dict[str, Any] | None = None,
+    ) -> io.NodeOutput:
+        with named(cls):
+            widgets = Settings(
+                scale_unit=scale_unit,
+                guide_every_until=guide_every_until,
+                guide_until=guide_until,
+                travel_passes=travel_passes,
+                travel_start=travel_start,
+                travel_end=travel_end,
+                sde_strength=sde_strength,
+                sde_outside=sde_outside,
+                sde_start=sde_start,
+                sde_end=sde_end,
+                hold_background=hold_background,
+                hold_object_until=hold_object_until,
+            )
+            use = chosen(preset, widgets)
+            start = draft["samples"] if draft else None
+            edits = edits_in(use.scale_unit, energy)
+            guider = DragonGuidance(model, branch, edits, energy_scale, use.windows, use.scale_unit == "paper", start)
+            euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
+            callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
+            samples = run_sampling(guider, positive, negative, cfg, euler, seed, callback)
+        return io.NodeOutput({"samples": samples}, guider.changed(), tuple(guider.readings))

@@ -1,0 +1,59 @@
+"""What travels on the pack's own links, and how widgets are declared.
+
+DRAGON_TRAJECTORY carries a :class:`~dragon_core.diffusion.trajectory.Trajectory`, DRAGON_BRANCH a `Branch` of the same module,
+DRAGON_ENERGY a tuple of edits in the order they were chained, DRAGON_READINGS a tuple of `host.evaluation.EnergyReading`, one for
+each guided evaluation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from comfy_api.latest import io
+
+from ...dragon_core.errors import DragonError
+
+TrajectoryLink = io.Custom("DRAGON_TRAJECTORY")
+BranchLink = io.Custom("DRAGON_BRANCH")
+EnergyLink = io.Custom("DRAGON_ENERGY")
+ReadingsLink = io.Custom("DRAGON_READINGS")
+
+CATEGORY = "Dragon"
+
+#: An error message that names its node already.
+NAMED = re.compile(r"Dragon\w+: ")
+
+AnyInput = TypeVar("AnyInput", bound=io.Input)
+
+
+def advanced(widget: AnyInput) -> AnyInput:
+    """Hide a widget under "show advanced": set as an extra key, since ComfyUI 0.3's inputs have no argument for it."""
+    widget.extra_dict = {**(widget.extra_dict or {}), "advanced": True}
+    return widget
+
+
+def searched_as(*terms: str) -> dict[str, list[str]]:
+    """What else people type to find a node, as an argument of io.Schema: none where this ComfyUI's has no such argument (0.3)."""
+    return {"search_aliases": list(terms)} if "search_aliases" in {field.name for field in dataclasses.fields(io.Schema)} else {}
+
+
+def stacked(mask: torch.Tensor) -> torch.Tensor:
+    """A MASK as (M, H, W) on the CPU: some nodes give a single one as (H, W), some leave it on the GPU."""
+    return (mask if mask.ndim == 3 else mask.unsqueeze(0)).cpu()
+
+
+@contextmanager
+def named(node: type[io.ComfyNode]) -> Iterator[None]:
+    """Errors raised inside name the node that the user sees."""
+    try:
+        yield
+    except DragonError as error:
+        if NAMED.match(str(error)):
+            raise
+        # Not __name__: ComfyUI runs a clone of the class, called DragonSamplerClone.
+        raise DragonError(f"{node.define_schema().node_id}: {error}") from error

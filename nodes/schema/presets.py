@@ -1,0 +1,67 @@
+"""Named sets of the sampler's advanced settings: what was measured here, and what the papers' authors use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from comfy_api.latest import io
+
+from ...dragon_core.diffusion.schedule import EditSchedule
+from .guidance_inputs import ScaleUnit, guidance_windows, stochastic_schedule
+from .links import advanced
+
+#: What the preset widget offers first: nothing is overruled.
+WIDGETS = "as set here"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """DragonSampler's advanced widgets, under their own names; the defaults are the authors' (docs/method.md, section 9, T = 50)."""
+
+    scale_unit: ScaleUnit = "paper"
+    guide_every_until: float = 0.2
+    guide_until: float = 0.6
+    travel_passes: int = 1
+    travel_start: float = 0.4
+    travel_end: float = 0.6
+    sde_strength: float = 0.0
+    sde_outside: float = 0.0
+    sde_start: float = 0.2
+    sde_end: float = 0.4
+    hold_background: float = 0.0
+    hold_object_until: float = 0.0
+
+    @property
+    def windows(self) -> EditSchedule:
+        return guidance_windows(self.guide_every_until, self.guide_until)
+
+    @property
+    def schedule(self) -> EditSchedule:
+        return stochastic_schedule(
+            self.travel_passes, self.travel_start, self.travel_end, self.sde_strength, self.sde_outside, self.sde_start, self.sde_end
+        )
+
+
+DRAGON_DIFFUSION = Settings()
+#: Of 50 steps: time travel at 22, 24, 26 and 28, regional SDE from 11 to 19.
+DIFF_EDITOR = replace(DRAGON_DIFFUSION, travel_passes=3, travel_start=0.42, sde_strength=0.4, sde_outside=0.2, sde_start=0.22)
+PRESETS = {"DragonDiffusion": DRAGON_DIFFUSION, "DiffEditor": DIFF_EDITOR}
+
+
+def preset_input() -> io.Input:
+    return advanced(
+        io.Combo.Input(
+            "preset",
+            options=[WIDGETS, *PRESETS],
+            default=WIDGETS,
+            tooltip=(
+                "The authors' schedule in place of the advanced widgets above: guidance windows, time travel, SDE, no holds, the paper's "
+                "unit. energy_scale and cfg stay yours: the authors take 0.5 and 4 for moving; the help page lists the other tasks."
+            ),
+        )
+    )
+
+
+def chosen(preset: str, widgets: Settings) -> Settings:
+    """The widgets' settings, or those of a preset."""
+    return PRESETS.get(preset, widgets)

@@ -1,0 +1,72 @@
+"""Edits made directly in a picture, the draft of a path, and the mask of what may have changed."""
+
+from __future__ import annotations
+
+import torch
+
+from dragon_core.edits import chain
+from dragon_core.edits.move import Move
+from dragon_core.imaging.affine import AffineWarp
+from dragon_core.imaging.masks import feathered, grown
+
+SIZE = (48, 64)
+
+
+def block(top: int, left: int, size: int = 8) -> torch.Tensor:
+    mask = torch.zeros(1, *SIZE)
+    mask[0, top : top + size, left : left + size] = 1
+    return mask
+
+
+def test_two_objects_change_places_in_pixels() -> None:
+    """Either is where the other was; the ground is one tone, so the filled rims are too."""
+    picture = torch.full((1, 3, *SIZE), 0.5)
+    picture[..., 16:24, 8:16], picture[..., 16:24, 40:48] = 0.9, 0.1
+    edits = [Move(block(16, 8), AffineWarp(SIZE, shift=(32, 0))), Move(block(16, 40), AffineWarp(SIZE, shift=(-32, 0)))]
+    wanted = picture.clone()
+    wanted[..., 16:24, 8:16], wanted[..., 16:24, 40:48] = 0.1, 0.9
+    torch.testing.assert_close(chain.edited_picture(edits, picture), wanted)
+
+
+def test_no_edit_is_the_picture_itself() -> None:
+    picture = torch.rand(1, 3, *SIZE)
+    assert chain.edited_picture([], picture) is picture
+
+
+def test_draft_takes_the_place_of_what_the_edit_changes_at_every_level() -> None:
+    """And of the cells beside it, where an encoder leaves its traces."""
+    edits = [Move(block(16, 8, 16), AffineWarp(SIZE, shift=(8, 0)))]
+    path = torch.randn(3, 1, 4, 12, 16, generator=torch.Generator().manual_seed(1))
+    sigmas, noise, draft = torch.tensor([4.0, 1.0, 0.0]), torch.randn(1, 4, 12, 16), torch.full((1, 4, 12, 16), 7.0)
+    plain, drafted = (chain.edited_path(edits, path, sigmas, noise, draft=d) for d in (None, draft))
+    edited = (plain[-1] != path[-1]).any(1)
+    changed = (grown(edited.float(), chain.DRAFT_MARGIN) > 0).unsqueeze(1).expand_as(draft)
+    assert 0 < int(edited.sum()) < int(changed[:, 0].sum()) < edited.numel()
+    assert torch.equal(drafted[-1][changed], draft[changed])
+    for with_draft, without, clean in zip(drafted, plain, (plain[-1],) * 3, strict=True):
+        assert torch.equal(with_draft[~changed], without[~changed])
+        torch.testing.assert_close(with_draft[changed], (without - clean + draft)[changed])
+
+
+def test_feathered_by_counting_cells() -> None:
+    mask = torch.zeros(1, 1, 24)
+    mask[..., 12] = 1
+    got = feathered(mask.expand(1, 24, 24), 8)[0, 0].tolist()
+    wanted = [0.0] * 24
+    for distance, value in enumerate([1, 1, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]):
+        wanted[12 - distance] = wanted[min(23, 12 + distance)] = value
+    torch.testing.assert_close(torch.tensor(got), torch.tensor(wanted))
+    assert torch.equal(feathered(mask, 0), mask)
+
+
+def test_feather_does_not_fade_towards_the_frame() -> None:
+    mask = torch.zeros(1, 16, 16)
+    mask[:, :, :4] = 1
+    assert torch.equal(feathered(mask, 4)[..., :4], mask[..., :4])
+
+
+def test_changed_mask_covers_old_and_new_place() -> None:
+    changed = chain.changed_mask([Move(block(16, 8), AffineWarp(SIZE, shift=(24, 0)))], SIZE, margin=4)
+    for left in (8, 32):
+        assert float(changed[0, 16:24, left : left + 8].min()) == 1
+    assert float(changed[0, :8].max()) == 0 and float(changed[0, 16:24, 22:26].max()) == 0

@@ -1,0 +1,102 @@
+"""Lists of landmarks as detectors write them, and the edit they make."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+import torch
+
+from dragon_core.document.poses import parse_landmarks
+from dragon_core.edits.landmarks import landmarks, pair_up
+from dragon_core.errors import DragonError
+
+POINTS = ((10.0, 20.0), (30.5, 40.0), (50.0, 12.0))
+LISTS = {
+    "lists": [[10, 20], [30.5, 40], [50, 12]],
+    "objects": [{"x": 10, "y": 20}, {"x": 30.5, "y": 40, "z": 3}, {"x": 50, "y": 12}],
+    "with a score": [[10, 20, 0.9], [30.5, 40, 0.8], [50, 12, 0.1]],
+    "a batch": [[[10, 20], [30.5, 40], [50, 12]], [[1, 1], [2, 2], [3, 3]]],
+    "a batch of objects": [[{"x": 10, "y": 20}, {"x": 30.5, "y": 40}, {"x": 50, "y": 12}]],
+    "pictures, faces, points": [[[[10, 20], [30.5, 40], [50, 12]]]],
+    "a pose": [
+        {"people": [{"pose_keypoints_2d": [1, 2, 1], "face_keypoints_2d": [10, 20, 1, 30.5, 40, 1, 50, 12, 0.5]}], "canvas_width": 64}
+    ],
+}
+
+
+@pytest.mark.parametrize("form", LISTS)
+def test_each_form_means_the_same(form: str) -> None:
+    assert parse_landmarks(LISTS[form], "source") == POINTS
+    assert parse_landmarks(json.dumps(LISTS[form]), "source") == POINTS
+
+
+def test_tensors_are_lists() -> None:
+    assert parse_landmarks(torch.tensor([POINTS]), "source") == POINTS
+
+
+def test_what_a_detector_has_not_found_is_left_out_of_the_pairs(caplog: pytest.LogCaptureFixture) -> None:
+    source = parse_landmarks([[10, 20, 0.9], [0, 0, 0], [50, 12, 0.1]], "source")
+    assert source == (POINTS[0], None, POINTS[2])
+    with caplog.at_level(logging.WARNING):
+        assert pair_up(source, POINTS, (64, 96)) == ((POINTS[0], POINTS[0]), (POINTS[2], POINTS[2]))
+    assert "1 of 3 landmarks" in caplog.text
+
+
+def test_points_outside_of_the_picture_and_repeated_ones_are_left_out() -> None:
+    source = ((10.0, 20.0), (10.0, 20.0), (97.0, 3.0), (5.0, 5.0))
+    target = ((11.0, 20.0), (12.0, 20.0), (90.0, 3.0), (5.0, 65.0))
+    assert pair_up(source, target, (64, 96)) == ((source[0], target[0]),)
+
+
+def test_shares_of_the_picture_are_told_from_pixels() -> None:
+    shares = ((0.25, 0.5), (0.5, 0.75), (1.0, 0.0))
+    assert [s for s, _ in pair_up(shares, shares, (64, 96))] == [(24.0, 32.0), (48.0, 48.0), (96.0, 0.0)]
+    mixed = ((0.25, 0.5), (0.5, 0.75), (40.0, 0.0))
+    assert [s for s, _ in pair_up(mixed, mixed, (64, 96))] == list(mixed)
+    assert [s for s, _ in pair_up(shares[:2], shares[:2], (64, 96))] == list(shares[:2])
+
+
+def test_the_edit_is_an_area_with_the_weights_of_faces() -> None:
+    target = tuple((x + 3, y - 2) for x, y in POINTS)
+    edit = landmarks(POINTS, target, (64, 96))
+    assert edit.pairs == tuple(zip(POINTS, target, strict=True))
+    assert not edit.leaves
+    assert (edit.weights.edit, edit.content_weight, edit.weights.inpaint) == (12.0, 0.0, 0.0)
+    mask = torch.zeros(1, 64, 96)
+    mask[:, 4:60, 4:90] = 1
+    torch.testing.assert_close(landmarks(POINTS, target, (64, 96), mask).regions((64, 96)).target, mask, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("", "source holds no landmarks"),
+        ("[]", "source holds no landmarks"),
+        ("{", "not JSON"),
+        ([[1, 2], [3]], "landmark 2 of source"),
+        ([[1, "two"]], "not a number"),
+        ([[1, True]], "not a number"),
+        ([[1, float("nan")]], "no place in a picture"),
+        ([[1, 1e9]], "no place in a picture"),
+        ([[1, 10**400]], "no place in a picture"),
+        ([{"x": 1}], "landmark 1 of source is an object"),
+        ([{"y": 1}], "source is a pose without a face"),
+        ([{"people": []}], "without a face"),
+        ([{"people": [{"face_keypoints_2d": [1, 2]}]}], "x, y and score"),
+        ([[1, 2]] * 1001, "more than the 1000"),
+        (7, "source holds no landmarks"),
+    ],
+)
+def test_what_is_no_list_of_landmarks_is_refused(value: Any, words: str) -> None:
+    with pytest.raises(DragonError, match=words):
+        parse_landmarks(value, "source")
+
+
+def test_lists_must_go_together() -> None:
+    with pytest.raises(DragonError, match="3 source landmarks and 2 target landmarks"):
+        pair_up(POINTS, POINTS[:2], (64, 96))
+    with pytest.raises(DragonError, match="none of the 3 landmarks"):
+        pair_up(POINTS, (None, None, (500.0, 500.0)), (64, 96))

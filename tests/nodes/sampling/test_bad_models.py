@@ -1,0 +1,180 @@
+"""Models that the pack cannot steer (yet), and a bundled model that is not whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import comfy.ldm.flux.model
+import comfy.model_base
+import comfy.model_patcher
+import comfy.supported_models
+import comfy.supported_models_base
+import pytest
+import torch
+
+FLUX = {
+    "image_model": "flux",
+    "in_channels": 16,
+    "out_channels": 16,
+    "patch_size": 2,
+    "vec_in_dim": 8,
+    "context_in_dim": 8,
+    "hidden_size": 32,
+    "mlp_ratio": 1,
+    "num_heads": 2,
+    "depth": 1,
+    "depth_single_blocks": 1,
+    "axes_dim": [4, 6, 6],
+    "theta": 10000,
+    "qkv_bias": True,
+    "guidance_embed": False,
+}
+if "txt_ids_dims" in comfy.ldm.flux.model.FluxParams.__dataclass_fields__:  # newer releases
+    FLUX["txt_ids_dims"] = []
+WAN = {"image_model": "wan2.1", "model_type": "t2v", "dim": 24, "ffn_dim": 8, "num_heads": 2, "num_layers": 1, "text_dim": 8}
+UNET = {
+    "image_size": 32,
+    "in_channels": 4,
+    "out_channels": 4,
+    "model_channels": 32,
+    "num_res_blocks": [1, 1],
+    "channel_mult": [1, 1],
+    "transformer_depth": [1, 1],
+    "transformer_depth_output": [1, 1, 1, 1],
+    "transformer_depth_middle": 1,
+    "context_dim": 8,
+    "use_spatial_transformer": True,
+    "legacy": False,
+}
+SVD = {
+    **UNET,
+    "model_channels": 64,
+    "in_channels": 8,
+    "adm_in_channels": 16,
+    "num_classes": "sequential",
+    "use_temporal_attention": True,
+    "use_temporal_resblock": True,
+    "video_kernel_size": [3, 1, 1],
+    "extra_ff_mix_layer": True,
+    "use_spatial_context": True,
+    "merge_strategy": "learned_with_images",
+    "merge_factor": 0.0,
+}
+
+
+def patcher(config: comfy.supported_models_base.BASE, model: Any = None) -> Any:
+    """A MODEL without memory: on the meta device."""
+    config.set_inference_dtype(torch.float32, None)
+    made = config.get_model({}, device="meta") if model is None else model(config)
+    return comfy.model_patcher.ModelPatcher(made, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("config", "family"),
+    [
+        (lambda: comfy.supported_models.Flux(FLUX), "Flux"),
+        (lambda: comfy.supported_models.WAN21_T2V(WAN), "WAN21_T2V"),
+        (lambda: comfy.supported_models.SVD_img2vid(SVD), "SVD_img2vid"),
+    ],
+    ids=["DiT", "video DiT", "video UNet"],
+)
+def test_other_families(run: Any, scene: Any, sample: Any, refused: Any, config: Any, family: str) -> None:
+    """Every node that takes a MODEL says that the family is not supported yet, and what is."""
+    model = patcher(config())
+    words = (family, "not supported yet", "Stable Diffusion 1.x, 2.x or SDXL checkpoint, or DragonMiniModel")
+    with refused("DragonInvert", *words):
+        run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
+    with refused("DragonCrossAttnPatch", *words):
+        run("DragonCrossAttnPatch", model=model, branch=scene.branch)
+    with refused("DragonSampler", *words):
+        sample(scene, model=model)
+    with refused("DragonGuider", *words):
+        run("DragonGuider", model=model, positive=scene.positive, negative=scene.negative, branch=scene.branch)
+
+
+def test_inpainting_unet(run: Any, scene: Any, refused: Any) -> None:
+    """Nine input channels: the mask and the masked picture would have to come from somewhere."""
+    model = patcher(comfy.supported_models.SD15({**UNET, "in_channels": 9}))
+    with refused("DragonInvert", "9 input channels", "not supported yet", "Stable Diffusion"):
+        run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
+
+
+def test_flow_matching_unet(run: Any, scene: Any, refused: Any) -> None:
+    """A UNet of the right class that predicts something else."""
+    kind = comfy.model_base.ModelType.FLOW
+    model = patcher(comfy.supported_models.SD15(UNET), lambda config: comfy.model_base.BaseModel(config, model_type=kind, device="meta"))
+    with refused("DragonInvert", "predicts FLOW", "not supported yet"):
+        run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
+
+
+def test_shared_attention_in_a_stock_sampler(run: Any, mini: Any, scene: Any, refused: Any) -> None:
+    (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
+    (empty,) = run("EmptyLatentImage", width=96, height=64)
+    inputs = {"positive": scene.positive, "negative": scene.negative, "latent_image": empty}
+    with refused("DragonCrossAttnPatch", "DragonSampler or DragonGuider only", "give other samplers the unpatched one"):
+        run("KSampler", model=model, **inputs, seed=1, steps=1, cfg=1.0, sampler_name="euler", scheduler="normal", denoise=1.0)
+
+
+def test_shared_attention_in_the_inversion(run: Any, mini: Any, scene: Any, refused: Any) -> None:
+    (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
+    with refused("DragonInvert", "invert with the unpatched model", "DragonCrossAttnPatch"):
+        run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
+
+
+@pytest.fixture
+def bundle(pack: Any, tmp_path: Path) -> Path:
+    """A copy of the bundled model's folder."""
+    return Path(shutil.copytree(pack.folder / "mini_model", tmp_path / "mini_model"))
+
+
+@pytest.fixture
+def load(pack: Any) -> Any:
+    """What DragonMiniModel calls, which puts its own name before the message."""
+    links, node = pack.submodule("nodes.schema.links"), pack.node_classes["DragonMiniModel"]
+
+    def call(folder: Path) -> None:
+        with links.named(node):
+            pack.submodule("nodes.bundled.mini_weights").load_mini_model(folder)
+
+    return call
+
+
+@pytest.mark.parametrize("name", ["unet", "text_encoder", "vae"])
+def test_missing_weights(bundle: Path, load: Any, refused: Any, name: str) -> None:
+    (bundle / f"{name}.safetensors").unlink()
+    with refused("DragonMiniModel", f"{name}.safetensors is missing", "install the pack again"):
+        load(bundle)
+
+
+@pytest.mark.parametrize("name", ["unet", "text_encoder", "vae"])
+def test_damaged_weights(bundle: Path, load: Any, refused: Any, name: str) -> None:
+    """One bit, far from the header."""
+    file = bundle / f"{name}.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-100] ^= 1
+    file.chmod(0o644)
+    file.write_bytes(data)
+    with refused("DragonMiniModel", f"{name}.safetensors is damaged", "checksum", "install the pack again"):
+        load(bundle)
+
+
+def test_git_lfs_pointer(bundle: Path, load: Any, refused: Any) -> None:
+    """What a clone without the large files leaves."""
+    file = bundle / "unet.safetensors"
+    file.chmod(0o644)
+    file.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with refused("DragonMiniModel", "unet.safetensors is damaged"):
+        load(bundle)
+
+
+@pytest.mark.parametrize("damage", ["missing", "not json", "incomplete"])
+def test_manifest(bundle: Path, load: Any, refused: Any, damage: str) -> None:
+    manifest = bundle / "manifest.json"
+    if damage == "missing":
+        manifest.unlink()
+    else:
+        manifest.write_text("{" if damage == "not json" else '{"files": {}}')
+    with refused("DragonMiniModel", "manifest.json", "install the pack again"):
+        load(bundle)
