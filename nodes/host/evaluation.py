@@ -19,7 +19,7 @@ from ...dragon_core.diffusion.sharing import Sharing, Visible
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
 from .gradients import ATTENTION, differentiable, differentiable_attention
-from .memory import MIB, Tally, spill_of
+from .memory import MIB, Tally, offload_for
 from .tokens import STATE, Layers, TokenExchange, exchange_tokens
 
 log = logging.getLogger(__name__)
@@ -103,12 +103,12 @@ class Run:
 
     def account(self, tally: Tally) -> None:
         """Says once a run that memory was short."""
-        if tally.spilled and not self.slowed:
+        if tally.offloaded and not self.slowed:
             self.slowed = True
             log.info(
                 "Dragon: the GPU's memory is short: %.0f MiB of each guided step go to RAM and back, which takes time. A smaller picture "
                 "or an fp16 checkpoint needs less.",
-                tally.spilled / MIB,
+                tally.offloaded / MIB,
             )
 
 
@@ -127,9 +127,9 @@ def with_patch(options: Options, exchange: TokenExchange | None, tap: DecoderTap
 def others_act(conditioning: list[Options], options: Options) -> bool:
     """Whether anything but ComfyUI's plain UNet and this pack takes part in an evaluation."""
     patches = options.get("patches", {}).values()
-    foreign = any(patch is not exchange_tokens for group in patches for patch in group)
+    others = any(patch is not exchange_tokens for group in patches for patch in group)
     brought = any(each.get(kind) for each in conditioning for kind in ("control", "gligen", "hooks"))
-    return foreign or brought or bool(options.get("patches_replace"))
+    return others or brought or bool(options.get("patches_replace"))
 
 
 @dataclass(frozen=True)
@@ -203,8 +203,8 @@ class GuidedEvaluation:
             )
         transformer = args[-1] if args and isinstance(args[-1], dict) else kwargs["transformer_options"]
         shares = [self.shares[uuid] for uuid in transformer["uuids"]]
-        spill = spill_of(self.unet, z.device)
-        with differentiable(self.others, spill):
+        offload = offload_for(self.unet, z.device)
+        with differentiable(self.others, offload):
             z = z.detach().requires_grad_(True)
             out = executor(z, *args, **kwargs)
             views = self._views(self.tap.to_grid(), len(shares))
@@ -212,8 +212,8 @@ class GuidedEvaluation:
             mask = self.layout.edit_mask
             mask = mask if mask.shape[0] == 1 else mask.repeat(len(shares), 1, 1)
             gradient = masked_gradient(z, energies, mask, views.generation)
-        if spill is not None:
-            self.run.account(spill.tally)
+        if offload is not None:
+            self.run.account(offload.tally)
         self.pulls = energies.edit.requires_grad
         said = (gradient, energies.edit, energies.content, energies.left)
         parts = (part.detach().unflatten(0, (len(shares), self.batch)) for part in said)

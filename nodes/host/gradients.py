@@ -14,13 +14,13 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from .in_place import writing_in_place
-from .memory import Spill, spilling
+from .memory import Offload, offloading
 
 #: Where ComfyUI looks for another attention function.
 ATTENTION = "optimized_attention_override"
 
 
-def is_foreign(tensor: Tensor) -> bool:
+def is_inference_tensor(tensor: Tensor) -> bool:
     """Whether autograd cannot save a tensor, because inference mode made it, or the parameter that it still is.
 
     A parameter from inference mode that is moved to another device outside of it (`Module.to` sets its `data`) says that it is no
@@ -39,12 +39,12 @@ def make_differentiable(unet: nn.Module) -> None:
     """
     for module in unet.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if is_foreign(parameter):
+            if is_inference_tensor(parameter):
                 setattr(module, name, nn.Parameter(parameter.detach().clone(), requires_grad=False))
             elif parameter.requires_grad:  # what only their gradients need would be saved, too
                 setattr(module, name, nn.Parameter(parameter.detach(), requires_grad=False))
         for name, buffer in module.named_buffers(recurse=False):
-            if is_foreign(buffer):
+            if is_inference_tensor(buffer):
                 setattr(module, name, buffer.clone())
 
 
@@ -52,7 +52,7 @@ def make_differentiable(unet: nn.Module) -> None:
 class Copied:
     """A tensor of inference mode, the copy that stands in for it, and the copy's version when nobody had written to it."""
 
-    foreign: Tensor
+    original: Tensor
     copy: Tensor
     version: int
 
@@ -60,7 +60,7 @@ class Copied:
 def out_of_inference(value: Any, copies: list[Copied] | None = None) -> Any:
     """A copy of nested conditioning in which no tensor belongs to inference mode; ``copies`` gets what was copied."""
     if isinstance(value, Tensor):
-        if not is_foreign(value):
+        if not is_inference_tensor(value):
             return value
         copy = value.detach().clone()
         if copies is not None:
@@ -74,7 +74,7 @@ def out_of_inference(value: Any, copies: list[Copied] | None = None) -> Any:
     return value
 
 
-class ForeignTensors(TorchFunctionMode):
+class InferenceTensors(TorchFunctionMode):
     """Other packs' patches may bring tensors of inference mode (an IP-Adapter's weights), which autograd cannot save: copies can be.
 
     What is written into such a tensor goes to the copy and from there to the tensor itself: a buffer that a pack keeps stays up to date.
@@ -89,21 +89,21 @@ class ForeignTensors(TorchFunctionMode):
         for each in copies:
             if each.copy._version != each.version:
                 with torch.inference_mode():
-                    each.foreign.copy_(each.copy.detach())
+                    each.original.copy_(each.copy.detach())
         return result
 
 
 @contextmanager
-def differentiable(others: bool, spill: Spill | None = None) -> Iterator[None]:
-    """Gradients on, and room for what they need: ``spill`` takes it to RAM where the device is full.
+def differentiable(others: bool, offload: Offload | None = None) -> Iterator[None]:
+    """Gradients on, and room for what they need: ``offload`` takes it to RAM where the device is full.
 
     ``others``: ControlNets or patches of other packs act on the way, which may write in place (FreeU does).
     """
-    with torch.enable_grad(), ForeignTensors(), ExitStack() as stack:
+    with torch.enable_grad(), InferenceTensors(), ExitStack() as stack:
         if others:  # costs up to half as much again as the evaluation itself
-            stack.enter_context(writing_in_place(spill))
-        elif spill is not None:
-            stack.enter_context(spilling(spill))
+            stack.enter_context(writing_in_place(offload))
+        elif offload is not None:
+            stack.enter_context(offloading(offload))
         yield
 
 

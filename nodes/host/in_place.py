@@ -19,7 +19,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from typing_extensions import override
 
-from .memory import Away, Spill
+from .memory import Away, Offload
 
 
 class Saved:
@@ -75,15 +75,15 @@ class CopyBeforeWrite(TorchDispatchMode):
 
 
 @contextmanager
-def writing_in_place(spill: Spill | None = None) -> Iterator[None]:
+def writing_in_place(offload: Offload | None = None) -> Iterator[None]:
     """Forward and backward within may write into tensors that autograd has saved; the gradient is that of the values they had.
 
-    What ``spill`` takes to RAM is a copy already, and safe.
+    What ``offload`` takes to RAM is a copy already, and safe.
     """
     mode = CopyBeforeWrite()
 
     def pack(tensor: Tensor) -> Saved | Away:
-        away = None if spill is None else spill.away(tensor)
+        away = None if offload is None else offload.away(tensor)
         return mode.save(tensor) if away is None else away
 
     def unpack(packed: Saved | Away) -> Tensor:

@@ -34,7 +34,7 @@ NOTHING_TO_GAIN = ("cpu", "mps", "privateuseone")
 class Tally:
     """Bytes that went to RAM in one evaluation; ``locked``: how many of them into page-locked memory."""
 
-    spilled: int = 0
+    offloaded: int = 0
     locked: int = 0
 
 
@@ -59,7 +59,7 @@ class Away:
         return there.copy_(self.copy)
 
 
-class Spill:
+class Offload:
     """Decides, tensor by tensor when it is saved, what goes to RAM: weights and small tensors stay, and so does everything while more than
     ``KEEP_FREE`` is free. Values come back bit for bit. The copies belong to the graph and die with it.
 
@@ -97,28 +97,28 @@ class Spill:
             lock, copy = False, torch.empty_like(tensor, device="cpu")
         # Blocking: what the tensor leaves behind is free at once, and free() counts it for the next one.
         copy.copy_(tensor)
-        self.tally.spilled += tensor.nbytes
+        self.tally.offloaded += tensor.nbytes
         self.tally.locked += tensor.nbytes if lock else 0
         return copy
 
 
-def spill_of(unet: nn.Module, device: torch.device) -> Spill | None:
+def offload_for(unet: nn.Module, device: torch.device) -> Offload | None:
     """None on a device that has no memory of its own: there is nothing to gain."""
     if device.type in NOTHING_TO_GAIN:
         return None
-    return Spill(unet, device, lambda: int(comfy.model_management.get_free_memory(device)))
+    return Offload(unet, device, lambda: int(comfy.model_management.get_free_memory(device)))
 
 
 @contextmanager
-def spilling(spill: Spill) -> Iterator[None]:
+def offloading(offload: Offload) -> Iterator[None]:
     """Forward and backward in here need the device's memory for one layer at a time, rather than for all of them, where there is no more.
 
-    PyTorch heeds the innermost pair of hooks only; `in_place.writing_in_place`, which has hooks of its own, takes a ``spill``, too.
+    PyTorch heeds the innermost pair of hooks only; `in_place.writing_in_place`, which has hooks of its own, takes a ``offload``, too.
     """
 
     def pack(tensor: Tensor) -> Kept | Away:
         # Not the tensor itself: one that its own operation saves (a softmax) would hold its graph, and the graph it.
-        return spill.away(tensor) or Kept(tensor.detach(), tensor._version)
+        return offload.away(tensor) or Kept(tensor.detach(), tensor._version)
 
     def unpack(packed: Kept | Away) -> Tensor:
         if isinstance(packed, Away):

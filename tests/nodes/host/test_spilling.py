@@ -54,11 +54,11 @@ def gradient(forward: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
 
 
 @contextmanager
-def spilling(memory: Any, unet: torch.nn.Module, free: Callable[[], int]) -> Iterator[Any]:
+def offloading(memory: Any, unet: torch.nn.Module, free: Callable[[], int]) -> Iterator[Any]:
     """The hooks with a device that has so much free; gives the tally."""
-    spill = memory.Spill(unet, CPU, free)
-    with memory.spilling(spill):
-        yield spill.tally
+    offload = memory.Offload(unet, CPU, free)
+    with memory.offloading(offload):
+        yield offload.tally
 
 
 def away(memory: Any) -> list[Any]:
@@ -68,15 +68,15 @@ def away(memory: Any) -> list[Any]:
 
 def test_gradients_are_the_same_to_the_bit(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     plain = gradient(forward, z)
-    with spilling(memory, unet, lambda: 0) as tally:
-        spilled = gradient(forward, z)
-    assert tally.spilled > 30 * 2**20, "the test must have something to spill"
-    assert torch.equal(spilled, plain) and float(plain.abs().max()) > 0
+    with offloading(memory, unet, lambda: 0) as tally:
+        offloaded = gradient(forward, z)
+    assert tally.offloaded > 30 * 2**20, "the test must have something to spill"
+    assert torch.equal(offloaded, plain) and float(plain.abs().max()) > 0
 
 
 def test_a_second_way_back(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     """As an edit with two kinds of energies goes: the graph is kept for another pass."""
-    with spilling(memory, unet, lambda: 0):
+    with offloading(memory, unet, lambda: 0):
         loss = forward(z).square().sum()
         first = torch.autograd.grad(loss, z, retain_graph=True)[0]
         second = torch.autograd.grad(loss, z)[0]
@@ -86,10 +86,10 @@ def test_a_second_way_back(memory: Any, unet: Any, forward: Any, z: Tensor) -> N
 def test_weights_and_small_tensors_stay(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     """Every copy is of at least 1 MiB and none holds a weight, though some weights are as large."""
     assert any(weight.nbytes >= memory.LEAST for weight in unet.parameters())
-    with spilling(memory, unet, lambda: 0) as tally:
+    with offloading(memory, unet, lambda: 0) as tally:
         out = forward(z)
         copies = [each.copy for each in away(memory)]
-    assert sum(copy.nbytes for copy in copies) == tally.spilled > 0
+    assert sum(copy.nbytes for copy in copies) == tally.offloaded > 0
     assert min(copy.nbytes for copy in copies) >= memory.LEAST
     large = {weight.shape: weight for weight in unet.parameters() if weight.nbytes >= memory.LEAST}
     assert not any(copy.shape in large and torch.equal(copy, large[copy.shape]) for copy in copies)
@@ -102,14 +102,14 @@ def test_what_a_copy_would_not_free(memory: Any, shape: str) -> None:
     linear = torch.nn.Linear(1024, 1024, bias=False).requires_grad_(False)
     x = torch.ones(1024, 1024, requires_grad=True)
     other = linear.weight.t() if shape == "a weight's view" else torch.ones(1, 1024).expand(1024, 1024)
-    with torch.enable_grad(), spilling(memory, linear, lambda: 0) as tally:
+    with torch.enable_grad(), offloading(memory, linear, lambda: 0) as tally:
         product = x * other
-    assert tally.spilled == 0 and product.requires_grad
+    assert tally.offloaded == 0 and product.requires_grad
 
 
 def test_nothing_goes_while_there_is_room(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
     """Far from the limit the device is asked a few times at most; at the limit part of it stays."""
-    with spilling(memory, unet, lambda: 0) as everything:
+    with offloading(memory, unet, lambda: 0) as everything:
         forward(z)
     asked: list[int] = []
 
@@ -117,18 +117,18 @@ def test_nothing_goes_while_there_is_room(memory: Any, unet: Any, forward: Any, 
         asked.append(memory.KEEP_FREE + 2**40)
         return asked[-1]
 
-    with spilling(memory, unet, plenty) as nothing:
+    with offloading(memory, unet, plenty) as nothing:
         forward(z)
-    assert nothing.spilled == 0 and len(asked) == 1
+    assert nothing.offloaded == 0 and len(asked) == 1
     readings = itertools.chain([memory.KEEP_FREE + 40 * 2**20], itertools.repeat(memory.KEEP_FREE))
-    with spilling(memory, unet, lambda: next(readings)) as some:
+    with offloading(memory, unet, lambda: next(readings)) as some:
         forward(z)
-    stayed = everything.spilled - some.spilled
+    stayed = everything.offloaded - some.offloaded
     assert 10 * 2**20 < stayed <= 20 * 2**20, "half of what a reading finds is given away"
 
 
 def test_copies_die_with_the_backward_pass(memory: Any, unet: Any, forward: Any, z: Tensor) -> None:
-    with spilling(memory, unet, lambda: 0):
+    with offloading(memory, unet, lambda: 0):
         loss = forward(z).square().sum()
         copies = [weakref.ref(each.copy) for each in away(memory)]
         assert copies and all(copy() is not None for copy in copies)
@@ -145,7 +145,7 @@ def test_copies_die_with_an_interrupt(memory: Any, unet: Any, forward: Any, z: T
     copies: list[Any] = []
 
     def interrupted() -> None:
-        with spilling(memory, unet, lambda: 0):
+        with offloading(memory, unet, lambda: 0):
             loss = forward(z).square().sum()
             copies.extend(weakref.ref(each.copy) for each in away(memory))
             if loss.requires_grad:
@@ -170,7 +170,7 @@ def test_a_saved_output_holds_no_cycle(memory: Any) -> None:
     x = torch.zeros(8, requires_grad=True)
     gc.disable()
     try:
-        with torch.enable_grad(), spilling(memory, torch.nn.Identity(), lambda: 0):
+        with torch.enable_grad(), offloading(memory, torch.nn.Identity(), lambda: 0):
             out = x.exp()
             kept = [weakref.ref(each.tensor) for each in gc.get_objects() if type(each) is memory.Kept]
         assert [each().shape for each in kept] == [x.shape]
@@ -184,7 +184,7 @@ def test_writing_into_a_saved_tensor_is_noticed(memory: Any) -> None:
     """Autograd compares versions only without hooks, so ours do. What had gone to RAM cannot be written into."""
     for size, noticed in ((8, True), (2**19, False)):
         x = torch.full((size,), 2.0, requires_grad=True)
-        with torch.enable_grad(), spilling(memory, torch.nn.Identity(), lambda: 0):
+        with torch.enable_grad(), offloading(memory, torch.nn.Identity(), lambda: 0):
             y = x * 1
             out = y.square()
             with torch.no_grad():
@@ -200,15 +200,15 @@ def test_writing_into_a_saved_tensor_is_noticed(memory: Any) -> None:
 def test_others_that_write_in_place(memory: Any, pack: Any, size: int) -> None:
     """Within `differentiable(others=True)`, what is written into afterwards gives the gradient of what was there; large tensors go to RAM
     all the same: a card is no larger because FreeU is on it."""
-    spill = memory.Spill(torch.nn.Identity(), CPU, lambda: 0)
+    offload = memory.Offload(torch.nn.Identity(), CPU, lambda: 0)
     x = torch.full((size,), 2.0, requires_grad=True)
-    with pack.submodule("nodes.host.gradients").differentiable(True, spill):
+    with pack.submodule("nodes.host.gradients").differentiable(True, offload):
         y = x * 1
         out = y.square()
         with torch.no_grad():
             y.zero_()
         assert torch.equal(torch.autograd.grad(out.sum(), x)[0], torch.full((size,), 4.0))
-    assert spill.tally.spilled == (4 * size if size > 8 else 0)
+    assert offload.tally.offloaded == (4 * size if size > 8 else 0)
 
 
 @pytest.mark.parametrize("patch", ["none", "FreeU_V2"])
@@ -219,21 +219,21 @@ def test_an_edit_on_a_full_card(
     spills: list[Any] = []
 
     def full(unet: Any, device: Any) -> Any:
-        spills.append(memory.Spill(unet, device, lambda: 0))
+        spills.append(memory.Offload(unet, device, lambda: 0))
         return spills[-1]
 
     large = make_scene(height=256, width=256)
     model = fresh_mini.model if patch == "none" else run(patch, model=fresh_mini.model)[0]
     inputs = {"model": model, "energy": move(large, dx=64), "energy_scale": 0.5}
     plain = sample(large, **inputs)
-    monkeypatch.setattr(pack.submodule("nodes.host.evaluation"), "spill_of", full)
+    monkeypatch.setattr(pack.submodule("nodes.host.evaluation"), "offload_for", full)
     assert torch.equal(sample(large, **inputs), plain)
-    assert spills and min(spill.tally.spilled for spill in spills) > 30 * 2**20
+    assert spills and min(offload.tally.offloaded for offload in spills) > 30 * 2**20
 
 
 def test_a_cpu_has_nothing_to_gain(memory: Any, unet: Any, z: Tensor, pack: Any) -> None:
     """There are not even hooks: what autograd saves is the tensor itself."""
-    assert memory.spill_of(unet, CPU) is None
+    assert memory.offload_for(unet, CPU) is None
     with pack.submodule("nodes.host.gradients").differentiable(False, None):
         out = z.exp()
         assert out.grad_fn._saved_result.data_ptr() == out.data_ptr()
@@ -246,8 +246,8 @@ def test_the_log_says_it_once_a_run(pack: Any, memory: Any, caplog: pytest.LogCa
     with caplog.at_level(logging.INFO):
         run.account(memory.Tally())
         assert not caplog.records
-        run.account(memory.Tally(spilled=300 * 2**20))
-        run.account(memory.Tally(spilled=400 * 2**20))
+        run.account(memory.Tally(offloaded=300 * 2**20))
+        run.account(memory.Tally(offloaded=400 * 2**20))
     assert [record.levelname for record in caplog.records] == ["INFO"]
     assert "300 MiB" in caplog.text
 
@@ -261,6 +261,6 @@ def test_an_edit_on_a_full_gpu(
     plain = sample(large, energy=move(large))
     monkeypatch.setattr(memory, "KEEP_FREE", 2**60)
     with caplog.at_level(logging.INFO):
-        spilled = sample(large, energy=move(large))
+        offloaded = sample(large, energy=move(large))
     assert "MiB of each guided step go to RAM" in caplog.text
-    assert torch.allclose(spilled, plain, rtol=1e-3, atol=1e-4)
+    assert torch.allclose(offloaded, plain, rtol=1e-3, atol=1e-4)
