@@ -30,7 +30,7 @@ class Sharing:
 
 
 @dataclass(frozen=True)
-class Visible:
+class TokenSelection:
     """Which tokens of two known pictures are seen where edits take from the second: indices into rows of tokens.
 
     source: what of the source picture the edits do not cover. second: what they take. (DragonDiffusion, section 3.4: appearance
@@ -41,7 +41,7 @@ class Visible:
     second: Tensor
 
     @classmethod
-    def of(cls, covered: Tensor, taken: Tensor) -> Visible:
+    def of(cls, covered: Tensor, taken: Tensor) -> TokenSelection:
         """``covered`` (M, h, w) on the source's grid of tokens and ``taken`` (M', h', w') on the second's, soft masks in [0, 1]."""
         if covered.shape[0] > 1 or taken.shape[0] > 1:
             raise DragonError(
@@ -50,7 +50,7 @@ class Visible:
         # On a coarse grid a small object may cover no cell by half: the one it covers most stands for it.
         return cls(*(torch.nonzero(keep.flatten()).flatten() for keep in (covered[0] < 0.5, taken[0] >= taken.max().clamp(max=0.5))))
 
-    def of_two(self, source: Tensor, second: Tensor) -> Tensor:
+    def joined(self, source: Tensor, second: Tensor) -> Tensor:
         """Tokens (B, L, C) of the source and (B, L', C) of the second picture, as one row of those that are seen."""
         return torch.cat((source[:, self.source.to(source.device)], second[:, self.second.to(second.device)]), dim=1)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...dragon_core.diffusion.features import Features, Views, to_grid
 from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, reach
-from ...dragon_core.diffusion.sharing import Sharing, Visible
+from ...dragon_core.diffusion.sharing import Sharing, TokenSelection
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
 from .gradients import ATTENTION, differentiable, differentiable_attention
@@ -54,7 +54,7 @@ class DecoderTap:
 
 
 @dataclass(frozen=True)
-class Glance:
+class BranchOutputs:
     """What one evaluation of a known picture yields: decoder tokens and, where it is to guide, features on the common grid."""
 
     features: Features
@@ -62,15 +62,15 @@ class Glance:
 
 
 @dataclass(frozen=True)
-class Reference:
+class BranchStep:
     """The known pictures at one step: the source and, where the edits take from it, the second picture.
 
     tokens: what the generation sees of them.
     """
 
     step: int
-    source: Glance
-    second: Glance | None
+    source: BranchOutputs
+    reference: BranchOutputs | None
     tokens: Layers
 
 
@@ -95,9 +95,9 @@ class Run:
     scale: GuidanceScale
     sharing: Sharing | None
     path: Tensor | None = None
-    reference: Reference | None = None
+    branch_step: BranchStep | None = None
     on_features: dict[tuple[int, int, int], chain.Layout] = field(default_factory=dict)
-    visible: dict[tuple[tuple[int, int], tuple[int, int]], Visible] = field(default_factory=dict)
+    selection: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = field(default_factory=dict)
     readings: list[EnergyReading] = field(default_factory=list)
     slowed: bool = False
 
@@ -150,14 +150,14 @@ class GuidedEvaluation:
         self,
         unet: nn.Module,
         run: Run,
-        reference: Reference,
+        branch_step: BranchStep,
         x: Tensor,
         sigma: Tensor,
         inner: Callable[[Options], Any] | None,
     ) -> None:
         if run.layout is None:
             raise DragonError("there is no energy to guide with")
-        self.unet, self.run, self.reference, self.inner = unet, run, reference, inner
+        self.unet, self.run, self.branch_step, self.inner = unet, run, branch_step, inner
         self.layout = run.layout
         self.batch, self.sigma = x.shape[0], float(sigma)
         self.grid = tuple(x.shape[-2:])
@@ -221,11 +221,11 @@ class GuidedEvaluation:
         return out.detach()
 
     def _views(self, generation: Features, repeats: int) -> Views:
-        def repeated(known: Glance) -> Features:
+        def repeated(known: BranchOutputs) -> Features:
             return tuple(f.repeat(repeats, 1, 1, 1) for f in known.features)
 
-        second = self.reference.second
-        return Views(generation, repeated(self.reference.source), None if second is None else repeated(second))
+        reference = self.branch_step.reference
+        return Views(generation, repeated(self.branch_step.source), None if reference is None else repeated(reference))
 
     def _laid_out(self, features: Features, repeats: int) -> chain.Layout:
         """The edits on the grid of the features; worked out once for each size (a patch may change it on the way) and number of rows."""

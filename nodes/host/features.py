@@ -18,7 +18,7 @@ from .tokens import STATE, TokenExchange
 Options = dict[str, Any]
 
 
-class OneLook(comfy.samplers.Sampler):
+class SingleEvaluation(comfy.samplers.Sampler):
     """A SAMPLER that evaluates the model once, at the first sigma, and changes nothing."""
 
     def sample(
@@ -66,5 +66,6 @@ def decoder_features(model: comfy.model_patcher.ModelPatcher, trajectory: Trajec
     guider.set_cfg(1.0)
     latents = trajectory.latents[step].clone()
     # As noise on nothing: the model is asked about exactly these latents, which the scaling of a first step would change.
-    guider.sample(latents, torch.zeros_like(latents), OneLook(), trajectory.sigmas[step : step + 2].clone(), disable_pbar=True, seed=0)
+    levels = trajectory.sigmas[step : step + 2].clone()
+    guider.sample(latents, torch.zeros_like(latents), SingleEvaluation(), levels, disable_pbar=True, seed=0)
     return seen

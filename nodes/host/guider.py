@@ -14,19 +14,19 @@ from torch import Tensor
 from ...dragon_core.diffusion.guidance import GuidanceScale
 from ...dragon_core.diffusion.loop import Prediction
 from ...dragon_core.diffusion.schedule import EditSchedule
-from ...dragon_core.diffusion.sharing import Visible
+from ...dragon_core.diffusion.sharing import TokenSelection
 from ...dragon_core.diffusion.steps import unit_noise
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.reference import borrowers
 from ...dragon_core.errors import DragonError
-from .evaluation import DecoderTap, EnergyReading, Glance, GuidedEvaluation, Reference, Run, with_patch
+from .evaluation import BranchOutputs, BranchStep, DecoderTap, EnergyReading, GuidedEvaluation, Run, with_patch
 from .gradients import make_differentiable, out_of_inference
 from .model import family, fingerprint, load_fully, require_loaded, require_supported, resident, tap_blocks
 from .tokens import SHARING, STATE, Layers, TokenExchange, Tokens
 
-REFERENCE = "dragon_reference"
+KNOWN = "dragon_reference"
 
 #: Half cells around an edit in which the decoded picture may differ from the source: that far an edited cell shows.
 CHANGED_MARGIN = 3
@@ -66,8 +66,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with "
                 f"the model you sample with"
             )
-        second = None if branch.reference is None else branch.reference.image_size
-        edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, second)
+        reference = None if branch.reference is None else branch.reference.image_size
+        edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference)
         super().__init__(resident(model) if strength > 0 and edits else model)
         self.branch = branch
         self.edits = edits
@@ -81,7 +81,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.readings: list[EnergyReading] = []
 
     def set_branch_conds(self, positive: Any, negative: Any) -> None:
-        known = {REFERENCE + str(i): trajectory.source for i, trajectory in enumerate(self.pictures)}
+        known = {KNOWN + str(i): trajectory.source for i, trajectory in enumerate(self.pictures)}
         self.inner_set_conds({"positive": positive, "negative": negative, **known})
 
     # ComfyUI calls sample → outer_sample → inner_sample → SAMPLER → predict_noise.
@@ -148,7 +148,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             for i, known in enumerate(self.pictures):
                 latent = known.latents[-1].to(latent_image)
                 shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
-                conds = {"positive": self.conds.pop(REFERENCE + str(i))}
+                conds = {"positive": self.conds.pop(KNOWN + str(i))}
                 conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
                 self.known.append(conds["positive"])
             if self.edits:
@@ -158,7 +158,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                     latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
-            self.conds |= {REFERENCE + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
+            self.conds |= {KNOWN + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
             self.known = []
             self.readings = self.run.readings
             self.run = None
@@ -167,9 +167,9 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
         trajectory = self.branch.trajectory
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
-        second = self.pictures[1].latents if len(self.pictures) > 1 else None
+        reference = self.pictures[1].latents if len(self.pictures) > 1 else None
         draft = None if self.draft is None else self.inner_model.process_latent_in(self.draft)
-        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, second, draft)
+        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft)
 
     def _fitting(self, draft: Tensor | None) -> Tensor | None:
         """The draft's latent outside of inference mode, if it is one of the trajectory's picture."""
@@ -207,17 +207,17 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         guided = guided and self.strength > 0
         share = run.sharing is not None and run.sharing.window.contains(step, steps)
         timestep = sigma.reshape(1).expand(x.shape[0])
-        reference = self._reference(step, timestep, options, guided) if guided or share else None
+        branch_step = self._branch_step(step, timestep, options, guided) if guided or share else None
         exchange = None
         if run.sharing is not None:
-            exchange = TokenExchange(lent=reference.tokens if share and reference else None, sharing=run.sharing)
+            exchange = TokenExchange(lent=branch_step.tokens if share and branch_step else None, sharing=run.sharing)
         mine = with_patch(options, exchange, None)
-        if not guided or reference is None or run.layout is None:
+        if not guided or branch_step is None or run.layout is None:
             denoised = super().predict_noise(x, timestep, mine, seed)
             eps = (x - denoised) / sigma
             return HostPrediction(eps, eps, None, denoised)
         unet = self.inner_model.diffusion_model
-        split = GuidedEvaluation(unet, run, reference, x, sigma, mine.get("sampler_calc_cond_batch_function"))
+        split = GuidedEvaluation(unet, run, branch_step, x, sigma, mine.get("sampler_calc_cond_batch_function"))
         mine["sampler_calc_cond_batch_function"] = split
         denoised = super().predict_noise(x, timestep, mine, seed)
         eps = (x - denoised) / sigma
@@ -231,30 +231,30 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             raise DragonError("the guider was asked for a prediction outside of sampling")
         return self.run
 
-    def _reference(self, step: int, timestep: Tensor, options: Options, guided: bool) -> Reference:
+    def _branch_step(self, step: int, timestep: Tensor, options: Options, guided: bool) -> BranchStep:
         """Tokens and, for guidance, features of the known pictures at this step, from one evaluation each; kept for its repeats."""
         run = self.running()
-        if run.reference is None or run.reference.step != step or (guided and not run.reference.source.features):
-            source, *others = (self._glance(i, step, timestep, options, guided) for i in range(len(self.known)))
-            second = others[0] if others else None
-            run.reference = Reference(step, source, second, self._seen(source, second))
-        return run.reference
+        if run.branch_step is None or run.branch_step.step != step or (guided and not run.branch_step.source.features):
+            source, *others = (self._branch_outputs(i, step, timestep, options, guided) for i in range(len(self.known)))
+            reference = others[0] if others else None
+            run.branch_step = BranchStep(step, source, reference, self._shared_tokens(source, reference))
+        return run.branch_step
 
-    def _seen(self, source: Glance, second: Glance | None) -> Layers:
+    def _shared_tokens(self, source: BranchOutputs, reference: BranchOutputs | None) -> Layers:
         """The source's tokens; where edits take from the second picture, those outside the edits and those that are taken."""
         run = self.running()
         takers = borrowers(run.layout.edits) if run.layout else ()
-        if second is None or not takers:
+        if reference is None or not takers:
             return source.tokens
         seen: Layers = {}
         for place, own in source.tokens.items():
-            other = second.tokens[place]
-            visible = run.visible.get((own.grid, other.grid)) or Visible.of(*chain.borrowed(takers, own.grid, other.grid))
-            run.visible[own.grid, other.grid] = visible
-            seen[place] = Tokens(visible.of_two(own.key, other.key), visible.of_two(own.value, other.value), own.grid)
+            other = reference.tokens[place]
+            selection = run.selection.get((own.grid, other.grid)) or TokenSelection.of(*chain.borrowed(takers, own.grid, other.grid))
+            run.selection[own.grid, other.grid] = selection
+            seen[place] = Tokens(selection.joined(own.key, other.key), selection.joined(own.value, other.value), own.grid)
         return seen
 
-    def _glance(self, index: int, step: int, timestep: Tensor, options: Options, guided: bool) -> Glance:
+    def _branch_outputs(self, index: int, step: int, timestep: Tensor, options: Options, guided: bool) -> BranchOutputs:
         """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
         run = self.running()
         x = self.pictures[index].latents[step].to(timestep.device, torch.float32)
@@ -270,4 +270,4 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         tokens: Layers = {}
         mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
         comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
-        return Glance(tap.to_grid() if tap else (), tokens)
+        return BranchOutputs(tap.to_grid() if tap else (), tokens)

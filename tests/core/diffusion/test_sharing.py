@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dragon_core.diffusion.schedule import Window
-from dragon_core.diffusion.sharing import Sharing, Visible, merge_tokens
+from dragon_core.diffusion.sharing import Sharing, TokenSelection, merge_tokens
 from dragon_core.errors import DragonError
 
 #: Rows as ComfyUI batches them: the negative prompt's pictures, then the positive one's.
@@ -86,7 +86,7 @@ def test_two_pictures_are_seen_outside_and_inside_their_masks() -> None:
     taken[0, 2, 0], taken[0, 0, 1], taken[0, 1, 1] = 0.5, 0.9, 0.3
     source = torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 4)
     second = -1 - torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 4)
-    seen = Visible.of(covered, taken).of_two(source, second)
+    seen = TokenSelection.of(covered, taken).joined(source, second)
     for b in range(2):
         expected = [source[b, k] for k in (0, 2, 3, 4)] + [second[b, k] for k in (1, 4)]
         assert torch.equal(seen[b], torch.stack(expected))
@@ -95,9 +95,9 @@ def test_two_pictures_are_seen_outside_and_inside_their_masks() -> None:
 def test_a_small_object_is_seen_on_a_coarse_grid() -> None:
     taken = torch.zeros(1, 2, 2)
     taken[0, 1, 0], taken[0, 1, 1] = 0.2, 0.1
-    assert Visible.of(torch.zeros(1, 2, 2), taken).second.tolist() == [2]
+    assert TokenSelection.of(torch.zeros(1, 2, 2), taken).second.tolist() == [2]
 
 
 def test_masks_of_a_batch_are_refused_for_two_pictures() -> None:
     with pytest.raises(DragonError, match="one mask for all pictures"):
-        Visible.of(torch.zeros(2, 2, 2), torch.zeros(1, 2, 2))
+        TokenSelection.of(torch.zeros(2, 2, 2), torch.zeros(1, 2, 2))
