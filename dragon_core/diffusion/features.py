@@ -29,7 +29,7 @@ class Views:
     source: Features
     reference: Features | None = None
 
-    def second(self) -> Features:
+    def required_reference(self) -> Features:
         """The second picture's features. Raises :class:`DragonError` where the run has none."""
         if self.reference is None:
             raise DragonError(NO_REFERENCE)

@@ -38,7 +38,7 @@ class TokenSelection:
     """
 
     source: Tensor
-    second: Tensor
+    reference: Tensor
 
     @classmethod
     def of(cls, covered: Tensor, taken: Tensor) -> TokenSelection:
@@ -50,9 +50,9 @@ class TokenSelection:
         # On a coarse grid a small object may cover no cell by half: the one it covers most stands for it.
         return cls(*(torch.nonzero(keep.flatten()).flatten() for keep in (covered[0] < 0.5, taken[0] >= taken.max().clamp(max=0.5))))
 
-    def joined(self, source: Tensor, second: Tensor) -> Tensor:
+    def joined(self, source: Tensor, reference: Tensor) -> Tensor:
         """Tokens (B, L, C) of the source and (B, L', C) of the second picture, as one row of those that are seen."""
-        return torch.cat((source[:, self.source.to(source.device)], second[:, self.second.to(second.device)]), dim=1)
+        return torch.cat((source[:, self.source.to(source.device)], reference[:, self.reference.to(reference.device)]), dim=1)
 
 
 def merge_tokens(own: Tensor, reference: Tensor, mode: MergeMode) -> Tensor:

@@ -92,13 +92,13 @@ class Appearance:
         target = on_grid(self.mask, size)
         return Regions(torch.zeros_like(target), target)
 
-    def lent(self, size: tuple[int, int]) -> Tensor:
+    def reference_region(self, size: tuple[int, int]) -> Tensor:
         return on_grid(self.reference_mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        second = views.second()
-        wanted = self.lent((second[0].shape[-2], second[0].shape[-1]))
-        return appearance_energy(views.generation, second, own.target, wanted, self.weights.edit)
+        reference = views.required_reference()
+        wanted = self.reference_region((reference[0].shape[-2], reference[0].shape[-1]))
+        return appearance_energy(views.generation, reference, own.target, wanted, self.weights.edit)
 
     def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)  # nothing is vacated
@@ -115,7 +115,7 @@ class Appearance:
         if mode == "nearest" or self.transfer == 0:
             return latent  # the noise has the shape, which stays
         inside = on_grid(self.mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1).to(latent)
-        wanted = self.lent((reference.shape[-2], reference.shape[-1])).unsqueeze(1).to(latent)
+        wanted = self.reference_region((reference.shape[-2], reference.shape[-1])).unsqueeze(1).to(latent)
         if is_picture(latent, self.mask):
             # Ground that a wide mask takes along is no part of the object, here or there.
             inside, wanted = (m * (1 - surplus(p, m > 0.5)) for p, m in ((latent, inside), (reference, wanted)))

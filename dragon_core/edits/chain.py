@@ -17,7 +17,7 @@ from ..diffusion.guidance import Energies
 from ..errors import DragonError
 from ..imaging.masks import FAINT, Regions, either, feathered, grown
 from .base import Edit
-from .reference import Borrowing
+from .reference import ReferenceEdit
 
 #: What travels from loss to loss: the edits in the order they were chained.
 Chain = tuple[Edit, ...]
@@ -70,12 +70,12 @@ def changed_mask(edits: Sequence[Edit], size: tuple[int, int], margin: int) -> T
     return feathered(touched, margin)
 
 
-def borrowed(edits: Sequence[Borrowing], size: tuple[int, int], reference: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def reference_regions(edits: Sequence[ReferenceEdit], size: tuple[int, int], reference: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Where edits put what they take from the second picture (M, h, w), and what they take there (M', h', w').
 
     ``size`` and ``reference``: grids over the two pictures.
     """
-    return reduce(either, (e.regions(size).target for e in edits)), reduce(either, (e.lent(reference) for e in edits))
+    return reduce(either, (e.regions(size).target for e in edits)), reduce(either, (e.reference_region(reference) for e in edits))
 
 
 def evaluate(layout: Layout, views: Views) -> Energies:
@@ -150,7 +150,7 @@ def fitted(
         if any(edit.needs_reference for edit in edits):
             raise DragonError(NO_REFERENCE)
         return tuple(edit.cropped(image_size) for edit in edits)
-    on_second = (edit.cropped_reference(reference_size) if isinstance(edit, Borrowing) else edit for edit in edits)
+    on_second = (edit.cropped_reference(reference_size) if isinstance(edit, ReferenceEdit) else edit for edit in edits)
     return tuple(edit.cropped(image_size) for edit in on_second)
 
 

@@ -115,11 +115,11 @@ class Paste:
         target = on_grid(self._arrived, size)
         return Regions(torch.zeros_like(target), target)
 
-    def lent(self, size: tuple[int, int]) -> Tensor:
+    def reference_region(self, size: tuple[int, int]) -> Tensor:
         return on_grid(self.reference_mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return edit_energy(views.generation, views.second(), own.target, self.transform, self.weights.edit)
+        return edit_energy(views.generation, views.required_reference(), own.target, self.transform, self.weights.edit)
 
     def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)  # nothing is vacated

@@ -261,8 +261,8 @@ class LocalSimilarity(Term):
 
 
 @dataclass(frozen=True, eq=False)
-class LocalSimilarityToSecond(LocalSimilarity):
-    """The same with the second picture, as large as the first, in the source's stead: a ``Borrowing`` edit."""
+class LocalSimilarityToReference(LocalSimilarity):
+    """The same with the second picture, as large as the first, in the source's stead: a ``ReferenceEdit``."""
 
     @property
     def needs_reference(self) -> bool:
@@ -276,11 +276,11 @@ class LocalSimilarityToSecond(LocalSimilarity):
         cropped_mask(self.mask, reference_size, "mask", "second picture")  # refuses a picture of another size
         return self
 
-    def lent(self, size: tuple[int, int]) -> Tensor:
+    def reference_region(self, size: tuple[int, int]) -> Tensor:
         return on_grid(self.mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return edit_energy(views.generation, views.second(), own.target, self._transform, self.weight)
+        return edit_energy(views.generation, views.required_reference(), own.target, self._transform, self.weight)
 
 
 @dataclass(frozen=True, eq=False)

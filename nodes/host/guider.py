@@ -19,7 +19,7 @@ from ...dragon_core.diffusion.steps import unit_noise
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
-from ...dragon_core.edits.reference import borrowers
+from ...dragon_core.edits.reference import reference_edits
 from ...dragon_core.errors import DragonError
 from .evaluation import BranchOutputs, BranchStep, DecoderTap, EnergyReading, GuidedEvaluation, Run, with_patch
 from .gradients import make_differentiable, out_of_inference
@@ -210,7 +210,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         branch_step = self._branch_step(step, timestep, options, guided) if guided or share else None
         exchange = None
         if run.sharing is not None:
-            exchange = TokenExchange(lent=branch_step.tokens if share and branch_step else None, sharing=run.sharing)
+            exchange = TokenExchange(shared=branch_step.tokens if share and branch_step else None, sharing=run.sharing)
         mine = with_patch(options, exchange, None)
         if not guided or branch_step is None or run.layout is None:
             denoised = super().predict_noise(x, timestep, mine, seed)
@@ -243,13 +243,13 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     def _shared_tokens(self, source: BranchOutputs, reference: BranchOutputs | None) -> Layers:
         """The source's tokens; where edits take from the second picture, those outside the edits and those that are taken."""
         run = self.running()
-        takers = borrowers(run.layout.edits) if run.layout else ()
+        takers = reference_edits(run.layout.edits) if run.layout else ()
         if reference is None or not takers:
             return source.tokens
         seen: Layers = {}
         for place, own in source.tokens.items():
             other = reference.tokens[place]
-            selection = run.selection.get((own.grid, other.grid)) or TokenSelection.of(*chain.borrowed(takers, own.grid, other.grid))
+            selection = run.selection.get((own.grid, other.grid)) or TokenSelection.of(*chain.reference_regions(takers, own.grid, other.grid))
             run.selection[own.grid, other.grid] = selection
             seen[place] = Tokens(selection.joined(own.key, other.key), selection.joined(own.value, other.value), own.grid)
         return seen

@@ -39,7 +39,7 @@ class TokenExchange:
     """Self-attention tokens of the decoder during one evaluation: collected from the reference, or lent to the generation."""
 
     collected: Layers | None = None
-    lent: Layers | None = None
+    shared: Layers | None = None
     sharing: Sharing = field(default_factory=Sharing)
 
 
@@ -70,7 +70,7 @@ def exchange_tokens(query: Tensor, key: Tensor, value: Tensor, options: Options)
     if exchange.collected is not None:
         height, width = options["activations_shape"][-2:]
         exchange.collected[place] = Tokens(key, value, (height, width))
-    if exchange.lent is not None:
-        shared, mode = exchange.lent[place], exchange.sharing.mode
+    if exchange.shared is not None:
+        shared, mode = exchange.shared[place], exchange.sharing.mode
         return query, merge_tokens(key, shared.key, mode), merge_tokens(value, shared.value, mode)
     return query, key, value

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ...dragon_core.edits.appearance import Appearance, AppearanceWeights
 from ...dragon_core.edits.chain import Chain
-from ...dragon_core.edits.primitives import LocalSimilarity, LocalSimilarityToSecond, MeanSimilarity
+from ...dragon_core.edits.primitives import LocalSimilarity, LocalSimilarityToReference, MeanSimilarity
 from ...dragon_core.errors import DragonError
 from ..schema.energy_inputs import energy_input, energy_output
 from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
@@ -78,7 +78,7 @@ def similarity(
 ) -> LocalSimilarity | MeanSimilarity | Appearance:
     """The edit that the widgets ask for."""
     if compare == "local":
-        kind = LocalSimilarity if picture == "source" else LocalSimilarityToSecond
+        kind = LocalSimilarity if picture == "source" else LocalSimilarityToReference
         return kind(mask, weight, shift)
     if like is None:
         raise DragonError("mean needs a reference_mask: paint over what the region should look like, or choose local")

@@ -23,7 +23,7 @@ from dragon_core.edits.primitives import (
     Contrast,
     Inpaint,
     LocalSimilarity,
-    LocalSimilarityToSecond,
+    LocalSimilarityToReference,
     MeanSimilarity,
 )
 from dragon_core.edits.resize import resize
@@ -251,7 +251,7 @@ THERE = HERE.roll(20, 2)
         Contrast(HERE, 2.0),
         Inpaint(HERE, 2.0),
         LocalSimilarity(HERE, 2.0, (6.0, 2.0)),
-        LocalSimilarityToSecond(HERE, 2.0, (6.0, 2.0)),
+        LocalSimilarityToReference(HERE, 2.0, (6.0, 2.0)),
         MeanSimilarity(HERE, 2.0, THERE),
     ],
     ids=lambda edit: type(edit).__name__,

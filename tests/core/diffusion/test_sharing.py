@@ -85,17 +85,17 @@ def test_two_pictures_are_seen_outside_and_inside_their_masks() -> None:
     covered[0, 0, 1], covered[0, 1, 2], covered[0, 0, 0] = 1.0, 0.6, 0.4
     taken[0, 2, 0], taken[0, 0, 1], taken[0, 1, 1] = 0.5, 0.9, 0.3
     source = torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 4)
-    second = -1 - torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 4)
-    seen = TokenSelection.of(covered, taken).joined(source, second)
+    reference = -1 - torch.arange(2 * 6 * 4, dtype=torch.float32).view(2, 6, 4)
+    seen = TokenSelection.of(covered, taken).joined(source, reference)
     for b in range(2):
-        expected = [source[b, k] for k in (0, 2, 3, 4)] + [second[b, k] for k in (1, 4)]
+        expected = [source[b, k] for k in (0, 2, 3, 4)] + [reference[b, k] for k in (1, 4)]
         assert torch.equal(seen[b], torch.stack(expected))
 
 
 def test_a_small_object_is_seen_on_a_coarse_grid() -> None:
     taken = torch.zeros(1, 2, 2)
     taken[0, 1, 0], taken[0, 1, 1] = 0.2, 0.1
-    assert TokenSelection.of(torch.zeros(1, 2, 2), taken).second.tolist() == [2]
+    assert TokenSelection.of(torch.zeros(1, 2, 2), taken).reference.tolist() == [2]
 
 
 def test_masks_of_a_batch_are_refused_for_two_pictures() -> None:

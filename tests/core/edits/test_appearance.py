@@ -12,7 +12,7 @@ from dragon_core.diffusion.features import Views
 from dragon_core.edits.appearance import Appearance, AppearanceWeights
 from dragon_core.edits.chain import Layout, edited_path, evaluate, fitted
 from dragon_core.edits.move import Move
-from dragon_core.edits.reference import Borrowing
+from dragon_core.edits.reference import ReferenceEdit
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from dragon_core.imaging.colour_transfer import moments, transferred
@@ -43,8 +43,8 @@ def test_authors_weights() -> None:
 
 
 def test_only_what_takes_from_a_second_picture_is_borrowing() -> None:
-    assert isinstance(appearance(), Borrowing)
-    assert not isinstance(Move(MASK, AffineWarp(SIZE, shift=(8, 0))), Borrowing)
+    assert isinstance(appearance(), ReferenceEdit)
+    assert not isinstance(Move(MASK, AffineWarp(SIZE, shift=(8, 0))), ReferenceEdit)
 
 
 def test_energies_are_the_regions_looks_and_the_rest() -> None:

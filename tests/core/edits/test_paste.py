@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dragon_core.diffusion.energies.content import content_energy
 from dragon_core.diffusion.features import Views
-from dragon_core.edits.chain import Layout, borrowed, edited_path, evaluate, fitted
+from dragon_core.edits.chain import Layout, edited_path, evaluate, fitted, reference_regions
 from dragon_core.edits.paste import Paste, PasteWeights
-from dragon_core.edits.reference import borrowers
+from dragon_core.edits.reference import reference_edits
 from dragon_core.errors import DragonError
 
 #: A picture of 48 × 64 and a second one of 40 × 32 pixels: latents 6 × 8 and 5 × 4, features 12 × 16 and 10 × 8.
@@ -120,7 +120,7 @@ def test_noise_stays_white_when_scaled(scale: float) -> None:
 def test_what_is_borrowed() -> None:
     """Two pastes: their targets on the source's grid, their masks on the second's."""
     other = pasted(reference_mask=block(OTHER, 32, 40, 0, 8), place_at=(12.0, 12.0))
-    covered, taken = borrowed(borrowers([pasted(), other]), (6, 8), (5, 4))
+    covered, taken = reference_regions(reference_edits([pasted(), other]), (6, 8), (5, 4))
     expected = block((6, 8), 3, 5, 4, 6) + block((6, 8), 1, 2, 1, 2)
     torch.testing.assert_close(covered, expected)
     torch.testing.assert_close(taken, block((5, 4), 1, 3, 1, 3) + block((5, 4), 4, 5, 0, 1))

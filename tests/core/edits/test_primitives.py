@@ -22,10 +22,10 @@ from dragon_core.edits.primitives import (
     Contrast,
     Inpaint,
     LocalSimilarity,
-    LocalSimilarityToSecond,
+    LocalSimilarityToReference,
     MeanSimilarity,
 )
-from dragon_core.edits.reference import Borrowing
+from dragon_core.edits.reference import ReferenceEdit
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 
@@ -100,7 +100,7 @@ def test_golden_numbers(picture: int) -> None:
         "inpaint": (Inpaint(MASK, 0.8), 0.0, 0.8 / (1 + 4 * average(generation, source, picture, CELLS, beside))),
         "from": (Inpaint(MASK, 0.8, OTHER), 0.0, 0.8 / (1 + 4 * average(generation, source, picture, CELLS, OTHER_CELLS))),
         "local": (LocalSimilarity(MASK, 4.0, (8, 4)), 4 / (1 + 4 * local(generation, source, picture, moved, 1, 2)), 0.0),
-        "second": (LocalSimilarityToSecond(MASK, 4.0, (8, 4)), 4 / (1 + 4 * local(generation, second, picture, moved, 1, 2)), 0.0),
+        "second": (LocalSimilarityToReference(MASK, 4.0, (8, 4)), 4 / (1 + 4 * local(generation, second, picture, moved, 1, 2)), 0.0),
         "mean": (MeanSimilarity(MASK, 3.5, OTHER), 3.5 / (1 + 4 * average(generation, source, picture, CELLS, OTHER_CELLS)), 0.0),
     }
     for name, (edit, edit_part, content_part) in expected.items():
@@ -116,7 +116,7 @@ def test_golden_numbers(picture: int) -> None:
         Inpaint(MASK, 0.8),
         Inpaint(MASK, 0.8, OTHER),
         LocalSimilarity(MASK, 4.0, (8, 4)),
-        LocalSimilarityToSecond(MASK, 4.0),
+        LocalSimilarityToReference(MASK, 4.0),
         MeanSimilarity(MASK, 3.5, OTHER),
         Move(MASK, AffineWarp(SIZE, (8, 4)), MoveWeights(contrast=0.0)),
         drag([((12.0, 12.0), (30.0, 20.0))], SIZE, weights=DragWeights(inpaint=0.0)),
@@ -170,7 +170,7 @@ def test_a_chain_of_terms_guides_as_a_move_does() -> None:
         Contrast(MASK, 0.3),
         Inpaint(MASK, 0.8, OTHER),
         LocalSimilarity(MASK, 4.0, (8, 4)),
-        LocalSimilarityToSecond(MASK, 4.0),
+        LocalSimilarityToReference(MASK, 4.0),
         MeanSimilarity(MASK, 3.5, OTHER),
     ],
     ids=lambda edit: type(edit).__name__,
@@ -202,13 +202,13 @@ def test_what_terms_declare() -> None:
         Contrast(MASK, 0.3),
         LocalSimilarity(MASK, 4.0, (8, 4)),
         MeanSimilarity(MASK, 3.5, OTHER),
-        LocalSimilarityToSecond(MASK, 4.0),
+        LocalSimilarityToReference(MASK, 4.0),
     ]
     path, noise, sigmas = rand(3, 1, 2, *LATENT, seed=4), rand(1, 2, *LATENT, seed=5), torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64)
     assert torch.equal(chain.edited_path(terms, path, sigmas, noise), path)
     assert [term.leads for term in terms] == [False] * 6
     assert [term.needs_reference for term in terms] == [False] * 5 + [True]
-    assert [isinstance(term, Borrowing) for term in terms] == [False] * 5 + [True]
+    assert [isinstance(term, ReferenceEdit) for term in terms] == [False] * 5 + [True]
     assert Inpaint(MASK, 0.8).leads and not Inpaint(MASK, 0.8, start="keep").leads
     touched = [float(chain.Layout.of([term], GRID).touched.sum()) for term in terms]
     assert touched == pytest.approx([0, 0, 8, 8, 8, 8], abs=1e-4)
@@ -274,7 +274,7 @@ FULL, EMPTY = torch.ones(1, *SIZE), torch.zeros(1, *SIZE)
         (lambda: Inpaint(MASK, 1.0, start="off"), "unknown treatment"),  # type: ignore[arg-type]
         (lambda: MeanSimilarity(MASK, 1.0, EMPTY), "the reference mask is empty"),
         (lambda: LocalSimilarity(MASK, 1.0, (99, 0)), "out of the picture; use a smaller one"),
-        (lambda: LocalSimilarityToSecond(MASK, 1.0).cropped_reference((64, 64)), "second picture is 64×64"),
+        (lambda: LocalSimilarityToReference(MASK, 1.0).cropped_reference((64, 64)), "second picture is 64×64"),
         (lambda: Contrast(MASK, -1.0), "cannot be negative; use 0"),
         (lambda: ContentElsewhere(-1.0), "cannot be negative; use 0"),
     ],
