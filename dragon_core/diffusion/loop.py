@@ -26,7 +26,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Hold:
+class LatentBlending:
     """Puts latents back on a known path after a step.
 
     The guidance branch knows the source at every level, so the picture outside the edit need not drift, and the edited trajectory
@@ -37,20 +37,20 @@ class Hold:
 
     path: Tensor
     outside: Tensor
-    lead: Window = field(default_factory=lambda: Window(0.0, 0.0))
+    injection: Window = field(default_factory=lambda: Window(0.0, 0.0))
     free: Tensor | None = None
 
-    def leads(self, step: int) -> bool:
-        return self.lead.contains(step, len(self.path) - 1)
+    def injects(self, step: int) -> bool:
+        return self.injection.contains(step, len(self.path) - 1)
 
     def complete(self, step: int) -> bool:
         """Whether all of the picture is held after ``step``, so that the model need not be asked."""
-        return self.leads(step) and (self.free is None or not bool(self.free.any()))
+        return self.injects(step) and (self.free is None or not bool(self.free.any()))
 
     def __call__(self, x: Tensor, step: int) -> Tensor:
         """``x`` after ``step``."""
         weight = self.outside
-        if self.leads(step):
+        if self.injects(step):
             weight = torch.ones_like(weight) if self.free is None else torch.maximum(weight, 1 - self.free)
         weight = weight.unsqueeze(1).to(x)
         return (1 - weight) * x + weight * self.path[step + 1].to(x)
@@ -70,7 +70,7 @@ def run_edit(
     region: Tensor | None,
     seed: int,
     on_step: Callable[[int, Tensor, Tensor], None] | None = None,
-    hold: Hold | None = None,
+    blending: LatentBlending | None = None,
     span: tuple[int, int] | None = None,
 ) -> Tensor:
     """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps; or only from step span[0] until before step span[1].
@@ -81,10 +81,10 @@ def run_edit(
     steps = len(sigmas) - 1
     for i in range(*(span or (0, steps))):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
-        if hold is not None and hold.complete(i):
-            x = hold.path[i + 1].to(x)
+        if blending is not None and blending.complete(i):
+            x = blending.path[i + 1].to(x)
             if on_step is not None:
-                on_step(i, hold.path[-1].to(x), x)
+                on_step(i, blending.path[-1].to(x), x)
             continue
         passes = schedule.passes(i, steps)
         for draw in range(passes):
@@ -99,8 +99,8 @@ def run_edit(
             if p.guidance is not None:
                 x_next = x_next - sigma * p.guidance
                 x0 = x0 - sigma * p.guidance
-            if hold is not None:
-                x_next = hold(x_next, i)
+            if blending is not None:
+                x_next = blending(x_next, i)
             if draw + 1 < passes:
                 x = travel_back(x_next, p.eps_positive, sigma, sigma_next)
         x = x_next

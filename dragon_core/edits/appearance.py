@@ -65,7 +65,7 @@ class Appearance:
         return LEAST * self.weights.edit
 
     @property
-    def leads(self) -> bool:
+    def edits_trajectory(self) -> bool:
         return self.transfer > 0
 
     @property

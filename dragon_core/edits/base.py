@@ -37,7 +37,7 @@ class Edit(Protocol):
         """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
 
     @property
-    def leads(self) -> bool:
+    def edits_trajectory(self) -> bool:
         """Whether the edit changes the trajectory, so that the edited trajectory can lead what it touches."""
 
     @property

@@ -53,14 +53,14 @@ class Layout:
         return either(self.combined.source, self.combined.target)
 
     @cached_property
-    def unled(self) -> Tensor:
+    def uninjected(self) -> Tensor:
         """The part of ``touched`` that belongs to edits which do not change the trajectory.
 
         Not a place that such an edit only empties and a leading one clears: Contrast chained to Inpaint would bring the object back.
         """
         nowhere = torch.zeros_like(self.touched)
-        cleared = reduce(either, (r.source for e, r in zip(self.edits, self.own, strict=True) if e.leads), nowhere)
-        own = (r for e, r in zip(self.edits, self.own, strict=True) if not e.leads)
+        cleared = reduce(either, (r.source for e, r in zip(self.edits, self.own, strict=True) if e.edits_trajectory), nowhere)
+        own = (r for e, r in zip(self.edits, self.own, strict=True) if not e.edits_trajectory)
         return reduce(either, (either(torch.where(cleared > 0, 0.0, r.source), r.target) for r in own), nowhere)
 
 

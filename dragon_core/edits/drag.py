@@ -73,8 +73,8 @@ class Drag:
         return LEAST * self.weights.edit
 
     @property
-    def leads(self) -> bool:
-        return self.carried.leads
+    def edits_trajectory(self) -> bool:
+        return self.carried.edits_trajectory
 
     @property
     def kappa(self) -> float:

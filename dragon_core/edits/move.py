@@ -100,7 +100,7 @@ class Move:
         return replace(self, mask=mask, transform=self.transform.cropped(image_size, (left, top)))
 
     @property
-    def leads(self) -> bool:
+    def edits_trajectory(self) -> bool:
         return self.start != "off"
 
     @property
@@ -135,7 +135,7 @@ class Move:
         if self.start in ("keep", "off"):
             return noise
         source = covered(self.mask, noise)
-        swap = self.start == "swap" and self.transform.leads_away
+        swap = self.start == "swap" and self.transform.leaves_object
         return torch.where(source, self._from_beyond(original, source, fresh) if swap else fresh, noise)
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:

@@ -67,7 +67,7 @@ class Paste:
         return LEAST * self.weights.edit
 
     @property
-    def leads(self) -> bool:
+    def edits_trajectory(self) -> bool:
         return True
 
     @property

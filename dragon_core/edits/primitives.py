@@ -59,7 +59,7 @@ class Term:
         return LEAST * self.weight
 
     @property
-    def leads(self) -> bool:
+    def edits_trajectory(self) -> bool:
         return False
 
     @property
@@ -138,7 +138,7 @@ class ContentElsewhere:
         return 0.0  # of its own: what it holds is the content term's, of which a chain has one
 
     @property
-    def leads(self) -> bool:
+    def edits_trajectory(self) -> bool:
         return False
 
     @property
@@ -203,7 +203,7 @@ class Inpaint(Term):
             check_same_size(self.fill, self.mask, "the mask of what to fill from")
 
     @property
-    def leads(self) -> bool:
+    def edits_trajectory(self) -> bool:
         return self.start != "keep"
 
     def cropped(self, image_size: tuple[int, int]) -> Self:

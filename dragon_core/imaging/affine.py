@@ -41,7 +41,7 @@ class Placement(Protocol):
         """How many maps there are: 1 that serves all pictures, or one for each."""
 
     @property
-    def leads_away(self) -> bool:
+    def leaves_object(self) -> bool:
         """Whether T, T∘T, … leave the object that T is for, so that they find what lies beyond it."""
 
     @property
@@ -84,7 +84,7 @@ class AffineWarp:
             raise DragonError("the transform squeezes the object to nothing; use a scale above 0")
 
     @property
-    def leads_away(self) -> bool:
+    def leaves_object(self) -> bool:
         return self.matrix == ((1.0, 0.0), (0.0, 1.0))  # a resized object's middle stays in it
 
     @property

@@ -60,7 +60,7 @@ class Displacement:
         return self.there.shape[0]
 
     @property
-    def leads_away(self) -> bool:
+    def leaves_object(self) -> bool:
         return True  # what it is followed for is dragged somewhere
 
     @property

@@ -11,14 +11,14 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ...dragon_core.diffusion.loop import Hold, Prediction, run_edit
+from ...dragon_core.diffusion.loop import LatentBlending, Prediction, run_edit
 from ...dragon_core.diffusion.schedule import EditSchedule, Window
 from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.masks import grown
 from .guider import DragonGuidance
 
 #: Latent cells around an edit that stay free when the background is held: room for soft edges and shadows.
-HOLD_MARGIN = 1
+BLEND_MARGIN = 1
 
 Options = dict[str, Any]
 
@@ -65,16 +65,16 @@ class DragonEuler(comfy.samplers.Sampler):
                 callback(step - span[0], x0, x, steps)
 
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
-        region, hold = None, None
+        region, blending = None, None
         if run.layout is not None and run.path is not None:
-            region, free = run.layout.touched, grown(run.layout.unled, HOLD_MARGIN)
-            outside = self.hold_background * (1 - grown(region, HOLD_MARGIN))
-            lead = self.hold_object_until if any(edit.leads for edit in guider.edits) else 0.0
-            if lead < 1:  # in a schedule of few steps, the last one stays free: else the model would never be asked
-                lead = min(lead, 1 - 1 / trajectory.steps)
-            hold = Hold(run.path, outside, Window(0.0, lead), free)
+            region, free = run.layout.touched, grown(run.layout.uninjected, BLEND_MARGIN)
+            outside = self.hold_background * (1 - grown(region, BLEND_MARGIN))
+            injected = self.hold_object_until if any(edit.edits_trajectory for edit in guider.edits) else 0.0
+            if injected < 1:  # in a schedule of few steps, the last one stays free: else the model would never be asked
+                injected = min(injected, 1 - 1 / trajectory.steps)
+            blending = LatentBlending(run.path, outside, Window(0.0, injected), free)
         # Windows are shares of the whole schedule, also when SIGMAS are a part of it.
-        x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, hold, span)
+        x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, blending, span)
         return sampling.inverse_noise_scaling(sigmas[-1], x)
 
 

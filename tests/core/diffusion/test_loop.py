@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.diffusion.loop import Hold, Prediction, run_edit
+from dragon_core.diffusion.loop import LatentBlending, Prediction, run_edit
 from dragon_core.diffusion.schedule import EditSchedule, Window
 from dragon_core.diffusion.steps import unit_noise
 
@@ -302,7 +302,7 @@ def path(steps: int) -> Tensor:
 def test_holding_nothing_changes_no_bit() -> None:
     levels = sigmas(8)
     free = run_edit(start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0)
-    held = run_edit(start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0, hold=Hold(path(8), torch.zeros(1, 4, 5)))
+    held = run_edit(start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0, blending=LatentBlending(path(8), torch.zeros(1, 4, 5)))
     assert torch.equal(free, held)
 
 
@@ -310,7 +310,7 @@ def test_what_is_held_outside_is_the_path_at_every_level() -> None:
     """And what is not held runs free, as the model's pixels do not talk to each other."""
     levels, known, held = sigmas(8), path(8), 1 - half()
     seen, free = [], []
-    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), Hold(known, held))
+    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), LatentBlending(known, held))
     run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: free.append(x))
     for i in range(8):
         assert torch.equal(seen[i][..., :2], known[i + 1][..., :2])
@@ -322,7 +322,7 @@ def test_a_share_is_held_by_hand() -> None:
     levels, known, x = sigmas(4), path(4), start(3)
     weight = torch.linspace(0, 1, 20).view(1, 4, 5)
     schedule = EditSchedule(dense=Window(0.0, 0.5), sparse=OFF, travel=Window(0.0, 0.5), travel_passes=2)
-    got = run_edit(x, levels, Model(pull=0.3, split=0.2), schedule, None, 0, hold=Hold(known, weight))
+    got = run_edit(x, levels, Model(pull=0.3, split=0.2), schedule, None, 0, blending=LatentBlending(known, weight))
     hand = Model(pull=0.3, split=0.2)
     for i in range(4):
         for n in range(2 if i < 2 else 1):
@@ -338,8 +338,8 @@ def test_a_share_is_held_by_hand() -> None:
 @pytest.mark.parametrize("steps", STEP_COUNTS)
 def test_all_of_it_is_held_in_its_window(steps: int) -> None:
     levels, known, seen = sigmas(steps), path(steps), []
-    hold = Hold(known, torch.zeros(1, 4, 5), Window(0.0, 0.3))
-    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), hold)
+    blending = LatentBlending(known, torch.zeros(1, 4, 5), Window(0.0, 0.3))
+    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), blending)
     assert [i for i in range(steps) if torch.equal(seen[i], known[i + 1])] == list(range(round(0.3 * steps)))
 
 
@@ -357,7 +357,7 @@ def test_where_all_of_it_is_held_the_model_is_not_asked() -> None:
         estimates.append(x0)
 
     schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.0, 0.5), travel_passes=2)
-    got = run_edit(start(), levels, predict, schedule, None, 0, on_step, Hold(known, outside, Window(0.0, 3 / 8)))
+    got = run_edit(start(), levels, predict, schedule, None, 0, on_step, LatentBlending(known, outside, Window(0.0, 3 / 8)))
     assert asked == [3, 3, 4, 5, 6, 7]
     assert len(seen) == 8
     for i in range(3):

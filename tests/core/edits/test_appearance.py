@@ -77,7 +77,7 @@ def test_every_level_takes_the_looks_statistics_and_keeps_its_noise() -> None:
 def test_transfer_of_nothing_is_the_source() -> None:
     latents, _, edited = path(appearance(transfer=0.0))
     assert torch.equal(edited, latents)
-    assert not appearance(transfer=0.0).leads and appearance().leads
+    assert not appearance(transfer=0.0).edits_trajectory and appearance().edits_trajectory
 
 
 def test_half_the_transfer_is_half_the_way() -> None:

@@ -136,7 +136,7 @@ def test_several_masks_are_repeated_for_the_rows_of_a_batch() -> None:
 def test_off_leaves_the_path_alone() -> None:
     latents, sigmas = rand(3, 1, 4, 8, 12, seed=0), torch.tensor([4.0, 1.0, 0.0])
     for edit in (drag(AWAY, SIZE, mask(), start="off"), drag(WITHIN, SIZE, mask(), start="off"), drag(AWAY, SIZE, start="off")):
-        assert not edit.leads
+        assert not edit.edits_trajectory
         assert torch.equal(edited_path([edit], latents, sigmas, rand(1, 4, 8, 12, seed=1)), latents)
 
 

@@ -206,10 +206,10 @@ def test_what_terms_declare() -> None:
     ]
     path, noise, sigmas = rand(3, 1, 2, *LATENT, seed=4), rand(1, 2, *LATENT, seed=5), torch.tensor([3.0, 1.0, 0.0], dtype=torch.float64)
     assert torch.equal(chain.edited_path(terms, path, sigmas, noise), path)
-    assert [term.leads for term in terms] == [False] * 6
+    assert [term.edits_trajectory for term in terms] == [False] * 6
     assert [term.needs_reference for term in terms] == [False] * 5 + [True]
     assert [isinstance(term, ReferenceEdit) for term in terms] == [False] * 5 + [True]
-    assert Inpaint(MASK, 0.8).leads and not Inpaint(MASK, 0.8, start="keep").leads
+    assert Inpaint(MASK, 0.8).edits_trajectory and not Inpaint(MASK, 0.8, start="keep").edits_trajectory
     touched = [float(chain.Layout.of([term], GRID).touched.sum()) for term in terms]
     assert touched == pytest.approx([0, 0, 8, 8, 8, 8], abs=1e-4)
 
@@ -233,7 +233,7 @@ def test_what_one_term_empties_and_another_clears_is_led() -> None:
     hole, kept = Inpaint(MASK, 0.8), Inpaint(MASK, 0.8, start="keep")
 
     def free(*edits: Edit) -> float:
-        return float(chain.Layout.of(edits, LATENT).unled.sum())
+        return float(chain.Layout.of(edits, LATENT).uninjected.sum())
 
     assert free(Contrast(MASK, 0.2)) == free(Contrast(MASK, 0.2), kept) > 0
     assert free(Contrast(MASK, 0.2), hole) == free(hole, Contrast(MASK, 0.2)) == free(hole, ContentElsewhere(6.0)) == 0
