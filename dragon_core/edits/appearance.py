@@ -11,7 +11,7 @@ from ..diffusion.energies.appearance import appearance_energy
 from ..diffusion.energies.form import LEAST, nothing
 from ..diffusion.features import Views
 from ..errors import DragonError
-from ..imaging.colour_transfer import transferred
+from ..imaging.colour_transfer import transfer_colours
 from ..imaging.edge_blending import surplus
 from ..imaging.mask_checks import check_mask, cropped_mask, is_picture
 from ..imaging.masks import Regions, on_grid
@@ -121,7 +121,7 @@ class Appearance:
             inside, wanted = (m * (1 - surplus(p, m > 0.5)) for p, m in ((latent, inside), (reference, wanted)))
             look = latent
             for _ in range(PICTURE_PASSES):  # what leaves the picture's range is cut off, and missing from the look
-                look = transferred(look.clamp(0, 1), inside, reference, wanted)
+                look = transfer_colours(look.clamp(0, 1), inside, reference, wanted)
         else:
-            look = transferred(latent, inside, reference, wanted)
+            look = transfer_colours(latent, inside, reference, wanted)
         return torch.lerp(latent, look, self.transfer * inside)

@@ -20,10 +20,10 @@ from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import Placement, unrepeated, warp
-from ..imaging.edge_blending import blended
+from ..imaging.edge_blending import blend_edges
 from ..imaging.mask_checks import check_mask, is_picture
 from ..imaging.masks import FAINT, Regions, grown, moved_regions, on_grid, surroundings
-from ..imaging.patch_fill import continued
+from ..imaging.patch_fill import patch_fill
 from .base import MOVE_KAPPA
 
 log = logging.getLogger(__name__)
@@ -154,7 +154,7 @@ class Move:
         known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
         brought = warp(source, self.transform, mode="area", beyond="border")
         if is_picture(latent, self.mask) and self.start != "keep":  # kept, the object itself would be the ground
-            return blended(brought, latent, target & known)
+            return blend_edges(brought, latent, target & known)
         return torch.where(target & known, brought, latent)
 
     @cached_property
@@ -190,7 +190,7 @@ def filled(clean: Tensor, mask: Tensor) -> Tensor:
     So do the cells next to those: an encoder sees that far, and in a picture of pixels an object's edge is soft.
     """
     rim = PIXEL_RIM if is_picture(clean, mask) else CELL_RIM
-    return continued(clean, ~hole(mask, clean, rim).unsqueeze(1))
+    return patch_fill(clean, ~hole(mask, clean, rim).unsqueeze(1))
 
 
 def hole(mask: Tensor, clean: Tensor, rim: int) -> Tensor:

@@ -15,7 +15,7 @@ from ..diffusion.energies.form import LEAST, nothing
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, unrepeated, warp
-from ..imaging.edge_blending import blended
+from ..imaging.edge_blending import blend_edges
 from ..imaging.mask_checks import check_mask, cropped_mask
 from ..imaging.masks import Regions, centroids, on_grid
 from .base import KAPPA
@@ -142,4 +142,4 @@ class Paste:
             target = target & unrepeated(self.transform, grid, theirs, latent.device)
             return torch.where(target, warp(reference, self.transform, "nearest", "border", grid), latent)
         brought = warp(reference, self.transform, "area", "border", grid)
-        return blended(brought, latent, target) if grid == self.image_size else torch.where(target, brought, latent)
+        return blend_edges(brought, latent, target) if grid == self.image_size else torch.where(target, brought, latent)

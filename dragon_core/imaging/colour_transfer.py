@@ -11,7 +11,7 @@ WHOLE = 4
 SMALLEST = 1e-4
 
 
-def transferred(latent: Tensor, inside: Tensor, reference: Tensor, wanted: Tensor) -> Tensor:
+def transfer_colours(latent: Tensor, inside: Tensor, reference: Tensor, wanted: Tensor) -> Tensor:
     """``latent`` (B, C, h, w) with the mean and covariance of its channels over ``inside`` made those of ``reference`` over ``wanted``.
 
     The linear Monge–Kantorovitch map between the two regions' Gaussians (Pitié & Kokaram 2007). Regions are (M, 1, h, w) in [0, 1];

@@ -20,7 +20,7 @@ RIM = 1
 EDGE, OTHER = 0.08, 0.12
 
 
-def blended(brought: Tensor, ground: Tensor, inside: Tensor) -> Tensor:
+def blend_edges(brought: Tensor, ground: Tensor, inside: Tensor) -> Tensor:
     """``brought`` where ``inside`` (M, 1, h, w) says, ``ground`` elsewhere; pictures (B, C, h, w) with values in [0, 1]."""
     return torch.where(inside, torch.lerp(brought, ground, surplus(brought, inside)), ground)
 

@@ -1,4 +1,4 @@
-"""Fill a hole from what surrounds it, smoothly (:func:`push_pull`) or with structure (:func:`continued`)."""
+"""Fill a hole from what surrounds it, smoothly (:func:`push_pull`) or with structure (:func:`patch_fill`)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def push_pull(image: Tensor, known: Tensor) -> Tensor:
     return torch.where((weight > 0) | nothing_known, image, stand_in)
 
 
-def continued(image: Tensor, known: Tensor) -> Tensor:
+def patch_fill(image: Tensor, known: Tensor) -> Tensor:
     """``image`` (B, C, h, w) with its hole, where ``known`` (M, 1, h, w) is 0, filled by pieces of itself that continue its rim.
 
     Horizons, floor boards and patterns go on through the hole, which a smooth fill would wipe out. The picture is shifted so that
@@ -52,11 +52,11 @@ def continued(image: Tensor, known: Tensor) -> Tensor:
     fits, the fill is smooth.
     """
     known = known.to(torch.bool).expand(image.shape[0], 1, *image.shape[-2:])
-    return torch.cat([_continue(picture[None], own[None]) for picture, own in zip(image, known, strict=True)])
+    return torch.cat([_patch_fill(picture[None], own[None]) for picture, own in zip(image, known, strict=True)])
 
 
-def _continue(image: Tensor, known: Tensor) -> Tensor:
-    """:func:`continued` for one picture (1, C, h, w)."""
+def _patch_fill(image: Tensor, known: Tensor) -> Tensor:
+    """:func:`patch_fill` for one picture (1, C, h, w)."""
     if bool(known.all()) or not bool(known.any()):
         return image
     weight = known.to(image)

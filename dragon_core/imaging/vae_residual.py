@@ -12,7 +12,7 @@ TOLERANCE = 0.15
 WINDOW = 9
 
 
-def restored(edited: Tensor, draft: Tensor, round_trip: Tensor, strength: float = 1.0) -> Tensor:
+def add_vae_residual(edited: Tensor, draft: Tensor, round_trip: Tensor, strength: float = 1.0) -> Tensor:
     """The edited picture with the detail that its draft lost.
 
     The VAE's error on the draft is known: it is ``draft - round_trip``. Where the edited picture agrees with the round trip it shows

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from einops import rearrange
 
 from ...dragon_core.errors import DragonError
-from ...dragon_core.imaging import vae_residual as lost_detail
+from ...dragon_core.imaging import vae_residual
 from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
 
 
@@ -90,7 +90,7 @@ def _with_detail(image: torch.Tensor, draft: torch.Tensor, vae: Any, strength: f
     drafted = draft[:, top : top + height, left : left + width, :3]
     round_trip = vae.decode(vae.encode(drafted))[..., :3]
     edited, before, after = (rearrange(each[..., :3].float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip))
-    return rearrange(lost_detail.restored(edited, before, after, strength), "b c h w -> b h w c")
+    return rearrange(vae_residual.add_vae_residual(edited, before, after, strength), "b c h w -> b h w c")
 
 
 def _offset(image: torch.Tensor, full: torch.Tensor, name: str = "the source") -> tuple[int, int]:

@@ -15,7 +15,7 @@ from dragon_core.edits.move import Move
 from dragon_core.edits.reference import ReferenceEdit
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
-from dragon_core.imaging.colour_transfer import moments, transferred
+from dragon_core.imaging.colour_transfer import moments, transfer_colours
 
 #: A picture of 32 × 48 and a reference of 40 × 24 pixels.
 SIZE, OTHER = (32, 48), (40, 24)
@@ -96,7 +96,7 @@ def test_strong_colours_of_a_picture_arrive_although_its_range_ends() -> None:
     def off(edited: Tensor) -> float:
         return float((moments(edited.clamp(0, 1), MASK[None])[0] - wanted).abs().max())
 
-    once = transferred(picture, MASK[None], reference, WANTED[None])
+    once = transfer_colours(picture, MASK[None], reference, WANTED[None])
     edited = appearance().place(picture, picture, reference, "bilinear")
     assert off(edited) < 0.7 * off(once)
 
@@ -117,7 +117,7 @@ def test_masks_drawn_wide(wider: int) -> None:
     wide = square(10 + wider)
     edited = Appearance(wide, wide).place(source, source, reference, "bilinear")
     exact = Appearance(square(10), square(10)).place(source, source, reference, "bilinear")
-    naive = transferred(source, wide[None], reference, wide[None])
+    naive = transfer_colours(source, wide[None], reference, wide[None])
 
     def off(result: Tensor, wanted: Tensor, region: Tensor) -> float:
         return float((result - wanted).abs().masked_select(region > 0).mean())

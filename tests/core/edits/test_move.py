@@ -15,7 +15,7 @@ from dragon_core.edits.move import Move, MoveWeights, StartLatent
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from dragon_core.imaging.masks import Regions
-from dragon_core.imaging.patch_fill import continued
+from dragon_core.imaging.patch_fill import patch_fill
 
 #: A picture of 32 × 48 pixels: latent 4 × 6 (8 pixels a cell), features 8 × 12 (4 pixels a cell).
 SIZE, LATENT, GRID = (32, 48), (4, 6), (8, 12)
@@ -244,7 +244,7 @@ def test_every_cell_the_object_touches_and_those_beside_are_filled_from_the_othe
     clean, stripes, known = before_stripes(range(4, 9), range(5, 9), seed=11)  # touched: rows 5 to 7, columns 6 and 7
     got = move.clear_clean(clean)
     torch.testing.assert_close(got, stripes)
-    assert torch.equal(got, continued(clean, known))
+    assert torch.equal(got, patch_fill(clean, known))
     assert torch.equal(got[known.expand_as(got) > 0], clean[known.expand_as(got) > 0])
     other = torch.where(known > 0, clean, 50 + clean)
     assert torch.equal(move.clear_clean(other), got)

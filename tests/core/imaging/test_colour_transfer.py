@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dragon_core.imaging.colour_transfer import moments, transferred
+from dragon_core.imaging.colour_transfer import moments, transfer_colours
 
 
 def rand(*shape: int, seed: int) -> Tensor:
@@ -27,23 +27,23 @@ def test_moments_by_loops() -> None:
 
 
 def test_mean_and_covariance_arrive() -> None:
-    got, wanted = moments(transferred(LATENT, INSIDE, REFERENCE, WANTED), INSIDE), moments(REFERENCE, WANTED)
+    got, wanted = moments(transfer_colours(LATENT, INSIDE, REFERENCE, WANTED), INSIDE), moments(REFERENCE, WANTED)
     for mine, theirs in zip(got, wanted, strict=True):
         torch.testing.assert_close(mine, theirs)
 
 
 def test_a_look_given_to_itself_changes_nothing() -> None:
-    torch.testing.assert_close(transferred(LATENT, INSIDE, LATENT, INSIDE), LATENT)
+    torch.testing.assert_close(transfer_colours(LATENT, INSIDE, LATENT, INSIDE), LATENT)
 
 
 def test_one_reference_for_a_batch() -> None:
-    both = transferred(LATENT, INSIDE, REFERENCE[:1], WANTED)
-    torch.testing.assert_close(both[1:], transferred(LATENT[1:], INSIDE, REFERENCE[:1], WANTED))
+    both = transfer_colours(LATENT, INSIDE, REFERENCE[:1], WANTED)
+    torch.testing.assert_close(both[1:], transfer_colours(LATENT[1:], INSIDE, REFERENCE[:1], WANTED))
 
 
 def test_a_flat_region_takes_the_colour() -> None:
     flat = torch.ones(1, 4, 9, 7, dtype=torch.float64)
-    out = transferred(flat, INSIDE, REFERENCE[:1], WANTED)
+    out = transfer_colours(flat, INSIDE, REFERENCE[:1], WANTED)
     torch.testing.assert_close(out[0, :, 4, 4], moments(REFERENCE[:1], WANTED)[0][0])
     assert torch.isfinite(out).all()
 
@@ -53,5 +53,5 @@ def test_cells_covered_in_part_hardly_count() -> None:
     edge, odd = WANTED.clone(), REFERENCE.clone()
     edge[..., 0, 2:7] = 0.25
     odd[..., 0, 2:7] += 5
-    plain, touched = transferred(LATENT, INSIDE, REFERENCE, WANTED), transferred(LATENT, INSIDE, odd, edge)
+    plain, touched = transfer_colours(LATENT, INSIDE, REFERENCE, WANTED), transfer_colours(LATENT, INSIDE, odd, edge)
     assert float((plain - touched).abs().max()) < 0.2

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from dragon_core.edits.move import filled
-from dragon_core.imaging.patch_fill import continued, push_pull
+from dragon_core.imaging.patch_fill import patch_fill, push_pull
 
 INPUTS = Path(__file__).resolve().parents[3] / "workflows" / "inputs"
 Plane = list[list[float]]
@@ -171,7 +171,7 @@ def test_a_pattern_goes_on(name: str) -> None:
     truth, rows, columns = PATTERNS[name]
     known = hole(*truth.shape[-2:], rows, columns)
     assert off(push_pull(put_in(truth, known), known), truth, known).mean() > 0.5
-    torch.testing.assert_close(continued(put_in(truth, known), known), truth)
+    torch.testing.assert_close(patch_fill(put_in(truth, known), known), truth)
 
 
 ROWS, COLUMNS = coordinates(36, 44)
@@ -191,7 +191,7 @@ def test_lines_go_on(name: str, at: tuple[slice, slice]) -> None:
     """In the middle and at the frame, where smooth filling is far off."""
     truth, known = LINES[name], hole(36, 44, *at)
     assert off(push_pull(put_in(truth, known), known), truth, known).mean() > 0.3
-    torch.testing.assert_close(continued(put_in(truth, known), known), truth)
+    torch.testing.assert_close(patch_fill(put_in(truth, known), known), truth)
 
 
 @pytest.mark.parametrize("slope", [(0.0, 1.0), (1.0, 0.0), (-0.5, 0.3)], ids=str)
@@ -199,7 +199,7 @@ def test_light_that_falls_off_goes_on_falling(slope: tuple[float, float]) -> Non
     """No other place has these values: a piece is taken with the step at its seam made good."""
     truth, known = slope[0] * ROWS + slope[1] * COLUMNS, hole(36, 44, slice(14, 20), slice(16, 22))
     assert off(push_pull(put_in(truth, known), known), truth, known).mean() > 0.1
-    torch.testing.assert_close(continued(put_in(truth, known), known), truth)
+    torch.testing.assert_close(patch_fill(put_in(truth, known), known), truth)
 
 
 @pytest.mark.parametrize("size", [(4, 4), (6, 8)], ids=str)
@@ -208,7 +208,7 @@ def test_another_object_is_not_copied_into_the_hole(left: int, size: tuple[int, 
     """It would fit: plain ground lies around it as around the hole. So does the plain ground beside."""
     truth, known = torch.zeros(1, 2, 36, 44, dtype=torch.float64), hole(36, 44, slice(12, 22), slice(15, 27))
     truth[..., 15 : 15 + size[0], left : left + size[1]] = 2
-    assert off(continued(put_in(truth, known), known), truth, known).max() < 0.2
+    assert off(patch_fill(put_in(truth, known), known), truth, known).max() < 0.2
 
 
 def test_an_object_farther_off_does_not_show_in_the_hole() -> None:
@@ -216,7 +216,7 @@ def test_an_object_farther_off_does_not_show_in_the_hole() -> None:
     truth, known = LINES["upright stripes of any width"], hole(36, 44, slice(12, 20), slice(14, 22))
     with_object = truth.clone()
     with_object[..., 14:18, 30:36] += 3
-    torch.testing.assert_close(continued(put_in(with_object, known), known), with_object)
+    torch.testing.assert_close(patch_fill(put_in(with_object, known), known), with_object)
 
 
 def test_a_hole_of_half_the_picture() -> None:
@@ -224,7 +224,7 @@ def test_a_hole_of_half_the_picture() -> None:
     truth = tiles(48, 48, 6, 8)
     for rows, columns in ((slice(0, 48), slice(0, 24)), (slice(24, 48), slice(0, 48))):
         known = hole(48, 48, rows, columns)
-        smooth, got = push_pull(put_in(truth, known), known), continued(put_in(truth, known), known)
+        smooth, got = push_pull(put_in(truth, known), known), patch_fill(put_in(truth, known), known)
         assert off(got, truth, known).mean() < 0.7 * off(smooth, truth, known).mean()
         assert off(got, truth, known).median() < 1e-6
 
@@ -234,7 +234,7 @@ def test_where_no_piece_fits_the_fill_is_smooth() -> None:
     image = rand(1, 2, 12, 16, seed=13)
     known = hole(12, 16, slice(0, 12), slice(0, 15))
     known[..., 4:, :] = 0
-    torch.testing.assert_close(continued(image, known), push_pull(image, known))
+    torch.testing.assert_close(patch_fill(image, known), push_pull(image, known))
 
 
 SHAPES = [(1, 1), (1, 2), (2, 2), (1, 9), (9, 1), (3, 5), (2, 100), (101, 3), (7, 53), (40, 20), (49, 20), (100, 51)]
@@ -254,11 +254,11 @@ def test_any_hole_in_any_picture(size: tuple[int, int], dtype: torch.dtype) -> N
     ring[..., 1:-1, 1:-1] = 0
     for known in (chance > 0.02, chance > 0.98, chance > 0.5, corner, side, 1 - side, ring, 1 - ring):
         inside = (known > 0).expand_as(image)
-        got = continued(image, known)
+        got = patch_fill(image, known)
         assert got.dtype == dtype and got.shape == image.shape and bool(got.isfinite().all())
         assert torch.equal(got[inside], image[inside])
         other = torch.where(inside, image, 100 * image + 3) if inside.any() else image
-        assert torch.equal(continued(other, known), got)
+        assert torch.equal(patch_fill(other, known), got)
 
 
 @pytest.mark.parametrize("size", [(1, 4), (6, 9), (60, 50)], ids=str)
@@ -266,13 +266,13 @@ def test_nothing_to_continue(size: tuple[int, int]) -> None:
     """All known or nothing known: the picture as it is."""
     image = rand(2, 2, *size, seed=16)
     for known in (torch.ones(1, 1, *size), torch.zeros(2, 1, *size), torch.ones(1, 1, *size, dtype=torch.bool)):
-        assert torch.equal(continued(image, known), image)
+        assert torch.equal(patch_fill(image, known), image)
 
 
 def test_an_even_picture_goes_on_evenly() -> None:
     for known in HOLES.values():
         even = torch.full((1, 1, *known.shape[-2:]), -3.0)
-        torch.testing.assert_close(continued(put_in(even, known), known), even)
+        torch.testing.assert_close(patch_fill(put_in(even, known), known), even)
 
 
 def test_each_picture_of_a_batch_is_continued_by_itself() -> None:
@@ -280,9 +280,9 @@ def test_each_picture_of_a_batch_is_continued_by_itself() -> None:
     image = torch.cat((rand(1, 2, 20, 26, seed=17), rand(1, 2, 1, 26, seed=18).expand(1, 2, 20, 26)))
     one, other = hole(20, 26, slice(4, 10), slice(5, 12)), hole(20, 26, slice(8, 20), slice(14, 22))
     for known in (one, torch.cat((one, other)), torch.cat((one, torch.ones_like(one)))):
-        got = continued(image, known)
+        got = patch_fill(image, known)
         for b in range(2):
-            assert torch.equal(got[b : b + 1], continued(image[b : b + 1], known[b % len(known)][None]))
+            assert torch.equal(got[b : b + 1], patch_fill(image[b : b + 1], known[b % len(known)][None]))
 
 
 def test_a_large_picture_takes_little_time() -> None:
@@ -293,7 +293,7 @@ def test_a_large_picture_takes_little_time() -> None:
     torch.set_num_threads(1)
     try:
         start = time.process_time()
-        got = continued(image, known)
+        got = patch_fill(image, known)
         took = time.process_time() - start
     finally:
         torch.set_num_threads(threads)
