@@ -91,7 +91,7 @@ class GuidanceScale:
     eta: Tensor | None = None
 
     def __call__(self, gradient: Tensor, eps: Tensor, region: Tensor, limit: Tensor | None = None) -> Tensor:
-        """gradient, eps: (B, C, h, w). region: (M, h, w), source and target of the edit. limit: of η, see :func:`reach`."""
+        """gradient, eps: (B, C, h, w). region: (M, h, w), source and target of the edit. limit: of η, see :func:`polyak_step`."""
         if self.kappa is not None:
             return gradient * (self.strength * 1000 * self.kappa)
         if limit is not None:
@@ -109,7 +109,7 @@ class GuidanceScale:
         return gradient * self.eta
 
 
-def reach(gradient: Tensor, left: Tensor, sigma: float) -> Tensor:
+def polyak_step(gradient: Tensor, left: Tensor, sigma: float) -> Tensor:
     """η that takes energies which can still fall by ``left`` (B,) to their minimum, on a straight way: (B, 1, 1, 1).
 
     x̂0 = x − σηg moves z by ση / sqrt(1 + σ²) against its gradient, so the energies fall by that times the gradient's square, to first

@@ -126,7 +126,7 @@ def sharpened(coarse: Tensor, picture: Tensor) -> Tensor:
     """A probability map (H, W), a cell coarse, on the edges of its picture (H, W, 3)."""
     coarse = coarse.clamp(0.01, 0.99)
     longer, odds = max(coarse.shape), torch.logit(coarse)
-    near = _grown(coarse, _reach(coarse.shape)) > 0.5
+    near = _grown(coarse, _margin(coarse.shape)) > 0.5
     open_ = (coarse > 0.03).flatten()
     rows, columns = torch.meshgrid(*(torch.arange(n, device=coarse.device) / (PLACE_WIDTH * longer) for n in coarse.shape), indexing="ij")
     points = torch.cat([picture / COLOUR_WIDTH, rows[..., None], columns[..., None]], dim=-1).flatten(0, 1)
@@ -201,13 +201,13 @@ def disc(clicks: Sequence[Point], size: tuple[int, int], share: float = 0.125) -
 
 def _confidence(probable: Tensor, mask: Tensor) -> float:
     """How much more probable the mask is than its surroundings, less what it covers of the frame: backgrounds do that, objects rarely."""
-    around = (_grown(mask.float(), _reach(mask.shape)) > 0.5) & ~mask
+    around = (_grown(mask.float(), _margin(mask.shape)) > 0.5) & ~mask
     contrast = probable[mask].mean() - (probable[around].mean() if around.any() else 1.0)
     frame = torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).float().mean()
     return float((contrast * (1 - 2 * frame)).clamp(0, 1))
 
 
-def _reach(size: Sequence[int]) -> int:
+def _margin(size: Sequence[int]) -> int:
     """Pixels round an object that are its surroundings."""
     return max(1, round(SURROUNDINGS * max(size)))
 
@@ -235,10 +235,10 @@ def _density(points: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
     return torch.cat(near) * weight.sum() + 1e-3
 
 
-def _grown(values: Tensor, reach: int) -> Tensor:
+def _grown(values: Tensor, radius: int) -> Tensor:
     """Largest value within a square window, one direction after the other."""
-    wide = F.max_pool2d(values[None, None], (1, 2 * reach + 1), stride=1, padding=(0, reach))
-    return F.max_pool2d(wide, (2 * reach + 1, 1), stride=1, padding=(reach, 0))[0, 0]
+    wide = F.max_pool2d(values[None, None], (1, 2 * radius + 1), stride=1, padding=(0, radius))
+    return F.max_pool2d(wide, (2 * radius + 1, 1), stride=1, padding=(radius, 0))[0, 0]
 
 
 def _along_rows(inside: Tensor, reached: Tensor) -> Tensor:

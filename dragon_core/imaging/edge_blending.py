@@ -37,16 +37,16 @@ def surplus(picture: Tensor, inside: Tensor) -> Tensor:
     return alike * evenness * fade(inside, depth) * within
 
 
-def spread(values: Tensor, weight: Tensor, reach: int) -> Tensor:
-    """Weighted means of values (B, C, h, w) over what lies within about ``reach`` pixels; near 0 where no weight does."""
-    total, mass = _blurred(values * weight, reach), _blurred(weight, reach)
+def spread(values: Tensor, weight: Tensor, radius: int) -> Tensor:
+    """Weighted means of values (B, C, h, w) over what lies within about ``radius`` pixels; near 0 where no weight does."""
+    total, mass = _blurred(values * weight, radius), _blurred(weight, radius)
     return total / mass.clamp(min=1e-12)
 
 
-def _blurred(image: Tensor, reach: int) -> Tensor:
+def _blurred(image: Tensor, radius: int) -> Tensor:
     for _ in range(2):
-        image = F.avg_pool2d(image, (2 * reach + 1, 1), stride=1, padding=(reach, 0))
-        image = F.avg_pool2d(image, (1, 2 * reach + 1), stride=1, padding=(0, reach))
+        image = F.avg_pool2d(image, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+        image = F.avg_pool2d(image, (1, 2 * radius + 1), stride=1, padding=(0, radius))
     return image
 
 

@@ -3,7 +3,7 @@
 Between the pairs the displacement is a moving least squares fit of similarities (Schaefer, McPhail & Warren 2006, equation 5): each
 point follows the rotation, uniform scale and shift that suit the pairs best, the nearer ones more. One pair is a shift, two are
 a similarity, and however many there are, every handle arrives at its target.
-Inside an area (``reach``) the displacement fades to nothing at the area's border, and it is made in short hops, so that what
+Inside an ``area`` the displacement fades to nothing at the area's border, and it is made in short hops, so that what
 lies between a target and the border is squeezed and what lies behind a handle is stretched, but nothing folds over.
 """
 
@@ -83,16 +83,16 @@ class Displacement:
         return found if points.ndim == 4 or field.shape[0] > 1 else found[0]
 
 
-def displacement(pairs: Sequence[Pair], image_size: tuple[int, int], radius: float = 0.0, reach: Tensor | None = None) -> Displacement:
+def displacement(pairs: Sequence[Pair], image_size: tuple[int, int], radius: float = 0.0, area: Tensor | None = None) -> Displacement:
     """The map that takes every handle to its target.
 
-    ``reach``: (M, H, W) in [0, 1], the areas outside of which nothing moves; without it everything does. Within ``radius`` pixels
+    ``area``: (M, H, W) in [0, 1], the areas outside of which nothing moves; without it everything does. Within ``radius`` pixels
     of a handle things go along with it as they are, before the displacement fades.
     """
     size = nodes(image_size)
     points = middles(size, image_size).reshape(-1, 2)
     handles, targets = (torch.tensor([pair[end] for pair in pairs], dtype=torch.float64) for end in (0, 1))
-    depths = [None] if reach is None else list(depth(on_grid(reach, size), image_size).unsqueeze(1))
+    depths = [None] if area is None else list(depth(on_grid(area, size), image_size).unsqueeze(1))
     fields = []
     for start, end in ((handles, targets), (targets, handles)):
         ways = [_walk(points, start, end, radius, d, image_size) - points for d in depths]

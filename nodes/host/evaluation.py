@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...dragon_core.diffusion.features import Features, Views, to_grid
-from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, reach
+from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, polyak_step
 from ...dragon_core.diffusion.sharing import Sharing, TokenSelection
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
@@ -250,9 +250,9 @@ class GuidedEvaluation:
         shares = torch.stack([row.share.flatten(1).mean(1) for row in self.rows])
         return (shares * torch.stack([values(row) for row in self.rows])).sum(0) / shares.sum(0).clamp(min=SMALLEST_SHARE)
 
-    def reach(self, gradient: Tensor) -> Tensor | None:
+    def polyak_step(self, gradient: Tensor) -> Tensor | None:
         """How far the guidance may go where no edit pulls at anything; None where one does."""
-        return None if self.pulls else reach(gradient, self._mean(lambda row: row.left), self.sigma)
+        return None if self.pulls else polyak_step(gradient, self._mean(lambda row: row.left), self.sigma)
 
     def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
         size = guidance.flatten(1).norm(dim=1) / eps.flatten(1).norm(dim=1)

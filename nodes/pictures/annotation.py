@@ -188,19 +188,19 @@ def _draw_outline(picture: Image.Image, outline: Outline, unit: float) -> None:
     box = region.getbbox()
     if box is None:
         return
-    reach = round(3 * unit)
-    left, top = max(0, box[0] - reach), max(0, box[1] - reach)
-    inside = np.asarray(region)[top : box[3] + reach, left : box[2] + reach] > 0
+    margin = round(3 * unit)
+    left, top = max(0, box[0] - margin), max(0, box[1] - margin)
+    inside = np.asarray(region)[top : box[3] + margin, left : box[2] + margin] > 0
     core = ~_grown(~inside, 1)
     for colour, width in ((DARK, 3), (LIGHT, 2), (outline.colour, 1)):
         picture.paste(colour, (left, top), Image.fromarray(_grown(inside, round(width * unit)) & ~core))
 
 
-def _grown(inside: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """Every pixel of which one inside lies within a square: as a filter of the maximum, in a time that does not grow with the reach."""
+def _grown(inside: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
+    """Every pixel of which one inside lies within a square: as a filter of the maximum, in a time that does not grow with the margin."""
     for _ in range(2):
-        count = np.pad(inside, ((0, 0), (reach + 1, reach))).cumsum(axis=1, dtype=np.int32)
-        inside = (count[:, 2 * reach + 1 :] > count[:, : -2 * reach - 1]).T
+        count = np.pad(inside, ((0, 0), (margin + 1, margin))).cumsum(axis=1, dtype=np.int32)
+        inside = (count[:, 2 * margin + 1 :] > count[:, : -2 * margin - 1]).T
     return inside
 
 
@@ -215,8 +215,8 @@ def _draw_arrow(brush: ImageDraw.ImageDraw, arrow: Arrow, size: tuple[int, int],
             neck = (end[0] - head * 0.7 * math.cos(angle), end[1] - head * 0.7 * math.sin(angle))
             brush.line([start, neck], fill=colour, width=round((3 + 2 * rim) * unit))
             tip = (end[0] + rim * unit * math.cos(angle), end[1] + rim * unit * math.sin(angle))
-            reach = head + 2 * rim * unit
-            wings = [(tip[0] - reach * math.cos(angle + side), tip[1] - reach * math.sin(angle + side)) for side in (-0.5, 0.5)]
+            wing = head + 2 * rim * unit
+            wings = [(tip[0] - wing * math.cos(angle + side), tip[1] - wing * math.sin(angle + side)) for side in (-0.5, 0.5)]
             brush.polygon([tip, *wings], fill=colour)
         radius = (4.5 + rim) * unit
         brush.ellipse([start[0] - radius, start[1] - radius, start[0] + radius, start[1] + radius], fill=colour)

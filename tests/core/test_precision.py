@@ -20,7 +20,7 @@ DEVICE = torch.device("meta")
 SIZE = (64, 96)
 TRANSFORMS = {
     "move": AffineWarp(SIZE, shift=(12.0, 4.0)),
-    "drag": displacement([((20.0, 24.0), (44.0, 32.0))], SIZE, reach=torch.ones(1, *SIZE)),
+    "drag": displacement([((20.0, 24.0), (44.0, 32.0))], SIZE, area=torch.ones(1, *SIZE)),
 }
 
 

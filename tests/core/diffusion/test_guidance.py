@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dragon_core.diffusion.features import Views
-from dragon_core.diffusion.guidance import Energies, GuidanceScale, masked_gradient, reach, rms
+from dragon_core.diffusion.guidance import Energies, GuidanceScale, masked_gradient, polyak_step, rms
 from dragon_core.edits.appearance import Appearance
 from dragon_core.edits.base import Edit
 from dragon_core.edits.chain import Layout, evaluate, with_kappa
@@ -314,7 +314,7 @@ def test_reach_uses_up_what_is_left_on_a_straight_way(sigma: float) -> None:
     """E = <a, z> falls along a by exactly what is left, when x̂0 and so x is moved by −σηg."""
     a, x = rand(2, 4, 5, 6, seed=34), rand(2, 4, 5, 6, seed=35)
     left = torch.tensor([0.3, 2.0])
-    after = x - sigma * reach(a, left, sigma) * a
+    after = x - sigma * polyak_step(a, left, sigma) * a
     fall = (a * (x - after) / math.sqrt(1 + sigma**2)).sum((1, 2, 3))
     assert fall.tolist() == pytest.approx(left.tolist(), rel=1e-5)
 
@@ -322,7 +322,7 @@ def test_reach_uses_up_what_is_left_on_a_straight_way(sigma: float) -> None:
 def test_reach_goes_half_the_way_in_a_bowl() -> None:
     """E = |z|², all of it left: Polyak's step ends in the middle, and never beyond the bottom in any bowl."""
     z = rand(1, 4, 5, 6, seed=36)
-    after = z - 1 / math.sqrt(2) * reach(2 * z, z.square().sum((1, 2, 3)), 1.0) * 2 * z
+    after = z - 1 / math.sqrt(2) * polyak_step(2 * z, z.square().sum((1, 2, 3)), 1.0) * 2 * z
     torch.testing.assert_close(after, z / 2)
 
 
@@ -330,9 +330,9 @@ def test_rounding_noise_is_not_made_large() -> None:
     """A picture that is to be held as it is: nothing is left to gain, though there is a gradient."""
     gradient, eps = rand(2, 4, 5, 6, seed=37), rand(2, 4, 5, 6, seed=38)
     left = torch.tensor([0.0, 1e-12])
-    g = GuidanceScale(0.5)(1e-9 * gradient, eps, region(), reach(1e-9 * gradient, left, 1.0))
+    g = GuidanceScale(0.5)(1e-9 * gradient, eps, region(), polyak_step(1e-9 * gradient, left, 1.0))
     assert not g[0].any()
-    g = GuidanceScale(0.5)(1e-3 * gradient, eps, region(), reach(1e-3 * gradient, left, 1.0))
+    g = GuidanceScale(0.5)(1e-3 * gradient, eps, region(), polyak_step(1e-3 * gradient, left, 1.0))
     assert 0 < float(g[1].abs().max()) < 1e-9
 
 
@@ -341,7 +341,7 @@ def test_strength_is_the_most_that_a_limited_guidance_may_be() -> None:
     eps, scale = rand(2, 4, 5, 6, seed=39), GuidanceScale(0.25)
     for factor in (1e-6, 1.0, 1e-3):
         gradient = factor * rand(2, 4, 5, 6, seed=40)
-        g = scale(gradient, eps, region(), reach(gradient, torch.full((2,), 1e12), 1.0))
+        g = scale(gradient, eps, region(), polyak_step(gradient, torch.full((2,), 1e12), 1.0))
         assert size_in(g, region()) == pytest.approx([0.25 * size for size in size_in(eps, region())], rel=1e-5)
     assert scale.eta is None, "nothing is kept"
 

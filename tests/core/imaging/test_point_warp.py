@@ -72,18 +72,18 @@ def test_contradicting_pairs_make_nothing_larger_than_the_limit() -> None:
 
 @pytest.mark.parametrize("reach", [None, AREA], ids=["everything", "area"])
 @pytest.mark.parametrize("image_size", [SIZE, (SIZE[0] * 8, SIZE[1] * 8)], ids=["a node a pixel", "five pixels a node"])
-def test_handles_arrive_at_their_targets(reach: Tensor | None, image_size: tuple[int, int]) -> None:
+def test_handles_arrive_at_their_targets(area: Tensor | None, image_size: tuple[int, int]) -> None:
     times = image_size[0] // SIZE[0]
     pairs = tuple(tuple((x * times, y * times) for x, y in pair) for pair in PAIRS)
-    area = None if reach is None else reach.repeat_interleave(times, 1).repeat_interleave(times, 2)
-    field = displacement(pairs, image_size, radius=3.0 * times, reach=area)
+    area = None if area is None else area.repeat_interleave(times, 1).repeat_interleave(times, 2)
+    field = displacement(pairs, image_size, radius=3.0 * times, area=area)
     node = image_size[0] / nodes(image_size)[0]
     torch.testing.assert_close(field.forward(ends(pairs, 0)[None])[0], ends(pairs, 1), atol=0.15 * node, rtol=0)
     torch.testing.assert_close(field.inverse(ends(pairs, 1)[None])[0], ends(pairs, 0), atol=0.15 * node, rtol=0)
 
 
 def test_outside_of_the_area_nothing_moves() -> None:
-    field = displacement(PAIRS, SIZE, reach=AREA)
+    field = displacement(PAIRS, SIZE, area=AREA)
     outside = AREA[:, None].expand(-1, 2, -1, -1) == 0
     assert not field.there[outside].any()
     assert not field.back[outside].any()
@@ -92,23 +92,23 @@ def test_outside_of_the_area_nothing_moves() -> None:
 
 def test_what_lies_within_the_radius_goes_along_unstretched() -> None:
     pair: Pair = ((40.0, 24.0), (46.0, 24.0))
-    field = displacement([pair], SIZE, radius=6.0, reach=AREA)
+    field = displacement([pair], SIZE, radius=6.0, area=AREA)
     near = torch.tensor([[[x, y] for x, y in ((40.5, 24.5), (36.5, 24.5), (40.5, 28.5), (44.5, 22.5))]], dtype=torch.float64)
     torch.testing.assert_close(field.forward(near)[0], near[0] + torch.tensor([6.0, 0.0], dtype=torch.float64), atol=0.01, rtol=0)
-    assert not torch.allclose(displacement([pair], SIZE, radius=0.0, reach=AREA).forward(near)[0], field.forward(near)[0], atol=0.1)
+    assert not torch.allclose(displacement([pair], SIZE, radius=0.0, area=AREA).forward(near)[0], field.forward(near)[0], atol=0.1)
 
 
 @pytest.mark.parametrize("length", [8, 24, 44])
 def test_a_long_way_through_an_area_folds_nothing(length: int) -> None:
     """Neighbours keep their order: the Jacobian of the way back is positive everywhere."""
     pair: Pair = ((14.0 + 4, 24.0), (14.0 + length, 26.0))
-    back = displacement([pair], SIZE, radius=3.0, reach=AREA).inverse(middles(SIZE, SIZE))
+    back = displacement([pair], SIZE, radius=3.0, area=AREA).inverse(middles(SIZE, SIZE))
     across, down = back[:-1, 1:] - back[:-1, :-1], back[1:, :-1] - back[:-1, :-1]
     assert float((across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]).min()) > 0
 
 
 def test_there_and_back_is_where_one_was() -> None:
-    field = displacement(PAIRS, SIZE, radius=3.0, reach=AREA)
+    field = displacement(PAIRS, SIZE, radius=3.0, area=AREA)
     points = middles(SIZE, SIZE)
     off = (field.inverse(field.forward(points)) - points).norm(dim=-1)
     assert float(off.mean()) < 0.2 and float(off.max()) < 1.5
@@ -151,7 +151,7 @@ def test_it_warps_as_an_affine_map_does() -> None:
     """What is at a handle is found at its target."""
     y, x = torch.meshgrid(torch.arange(SIZE[0]) + 0.5, torch.arange(SIZE[1]) + 0.5, indexing="ij")
     image = torch.stack([x, y]).unsqueeze(0)
-    moved = warp(image, displacement(PAIRS, SIZE, radius=3.0, reach=AREA), beyond="border")
+    moved = warp(image, displacement(PAIRS, SIZE, radius=3.0, area=AREA), beyond="border")
     for handle, target in PAIRS:
         column, row = int(target[0]), int(target[1])
         off = torch.tensor([target[0] - column - 0.5, target[1] - row - 0.5])
@@ -162,18 +162,18 @@ def test_each_of_several_areas_has_a_displacement_of_its_own() -> None:
     other = AREA.clone()
     other[:, :, 50:] = 0
     pairs = PAIRS[:1]
-    both = displacement(pairs, SIZE, reach=torch.cat([AREA, other]))
-    torch.testing.assert_close(both.there[:1], displacement(pairs, SIZE, reach=AREA).there)
-    torch.testing.assert_close(both.back[1:], displacement(pairs, SIZE, reach=other).back)
+    both = displacement(pairs, SIZE, area=torch.cat([AREA, other]))
+    torch.testing.assert_close(both.there[:1], displacement(pairs, SIZE, area=AREA).there)
+    torch.testing.assert_close(both.back[1:], displacement(pairs, SIZE, area=other).back)
     image = torch.rand(2, 3, *SIZE, generator=torch.Generator().manual_seed(1))
-    alone = warp(image[1:], displacement(pairs, SIZE, reach=other))
+    alone = warp(image[1:], displacement(pairs, SIZE, area=other))
     torch.testing.assert_close(warp(image, both)[1:], alone)
     assert (both.count, both.repeated(2).count, displacement(pairs, SIZE).repeated(2).count) == (2, 4, 1)
     torch.testing.assert_close(warp(image.repeat(2, 1, 1, 1), both.repeated(2))[3:], alone)
 
 
 def test_a_part_of_the_picture_keeps_its_displacement() -> None:
-    field = displacement(PAIRS, SIZE, radius=3.0, reach=AREA)
+    field = displacement(PAIRS, SIZE, radius=3.0, area=AREA)
     part = field.cropped((40, 72), (4, 4))
     assert isinstance(part, Displacement) and part.image_size == (40, 72)
     points = middles((40, 72), (40, 72))

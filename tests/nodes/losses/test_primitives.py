@@ -109,7 +109,7 @@ def test_only_runs_that_edit_nothing_are_limited(scene: Any, sample: Any, run: A
     def asked(*_: Any) -> Any:
         raise AssertionError("an edit's guidance was limited")
 
-    monkeypatch.setattr(pack.submodule("nodes.host.evaluation"), "reach", asked)
+    monkeypatch.setattr(pack.submodule("nodes.host.evaluation"), "polyak_step", asked)
     (content,) = run("DragonContentLoss", weight=6.0)
     sample(scene, energy=(*content, *move(scene)), **GUIDED)
     with pytest.raises(AssertionError, match="was limited"):
