@@ -100,13 +100,13 @@ class Appearance:
         wanted = self.reference_region((reference[0].shape[-2], reference[0].shape[-1]))
         return appearance_energy(views.generation, reference, own.target, wanted, self.weights.edit)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)  # nothing is vacated
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
+    def fill_clean(self, latent: Tensor) -> Tensor:
         return latent
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         return noise
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:

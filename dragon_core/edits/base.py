@@ -53,16 +53,16 @@ class Edit(Protocol):
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         """What pulls the object to its place; its gradient acts inside the edit region."""
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         """What mends the vacated place; its gradient acts outside the edit region."""
 
     # The trajectory is edited like the picture, its clean part and its noise apart: the clean part may be interpolated, noise must
     # be moved cell by cell to keep its spread. All edits of a chain clear before any places, so that none wipes out another's.
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
+    def fill_clean(self, latent: Tensor) -> Tensor:
         """A clean latent (B, C, h, w) with the object's old place filled from its surroundings."""
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         """The noise part (B, C, h, w) of a latent with the object's part replaced. ``fresh``: noise of the same spread."""
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:

@@ -48,17 +48,17 @@ class Layout:
         return self.combined.target
 
     @cached_property
-    def touched(self) -> Tensor:
+    def support(self) -> Tensor:
         """m_src ∪ m_tgt (M, h, w): where regional SDE puts its noise."""
         return either(self.combined.source, self.combined.target)
 
     @cached_property
     def uninjected(self) -> Tensor:
-        """The part of ``touched`` that belongs to edits which do not change the trajectory.
+        """The part of ``support`` that belongs to edits which do not change the trajectory.
 
         Not a place that such an edit only empties and a leading one clears: Contrast chained to Inpaint would bring the object back.
         """
-        nowhere = torch.zeros_like(self.touched)
+        nowhere = torch.zeros_like(self.support)
         cleared = reduce(either, (r.source for e, r in zip(self.edits, self.own, strict=True) if e.edits_trajectory), nowhere)
         own = (r for e, r in zip(self.edits, self.own, strict=True) if not e.edits_trajectory)
         return reduce(either, (either(torch.where(cleared > 0, 0.0, r.source), r.target) for r in own), nowhere)
@@ -66,8 +66,8 @@ class Layout:
 
 def changed_mask(edits: Sequence[Edit], size: tuple[int, int], margin: int) -> Tensor:
     """Where a picture (h, w) may change, (M, h, w): 1 on all that the edits touch and half the margin around, fading to 0 at its end."""
-    touched = (Layout.of(edits, size).touched > FAINT).float()
-    return feathered(touched, margin)
+    support = (Layout.of(edits, size).support > FAINT).float()
+    return feathered(support, margin)
 
 
 def reference_regions(edits: Sequence[ReferenceEdit], size: tuple[int, int], reference: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -83,16 +83,16 @@ def evaluate(layout: Layout, views: Views) -> Energies:
     edit_parts = [e.edit_energy(views, r) for e, r in zip(layout.edits, layout.own, strict=True)]
     content_weight = max(e.content_weight for e in layout.edits)
     content = content_energy(views.generation, views.source, layout.combined.rest, content_weight)
-    repairs = [e.repair_energy(views, r, layout.combined) for e, r in zip(layout.edits, layout.own, strict=True)]
+    background = [e.background_energy(views, r, layout.combined) for e, r in zip(layout.edits, layout.own, strict=True)]
     least = LEAST * content_weight + sum(e.least_energy for e in layout.edits)
-    return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, repairs, content), least)
+    return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, background, content), least)
 
 
 def edited_picture(edits: Sequence[Edit], picture: Tensor, reference: Tensor | None = None) -> Tensor:
     """A picture or a clean latent (B, C, h, w) with the edits made in it directly. ``reference``: the second one, (B, C, h', w')."""
     edited = picture
     for edit in edits:
-        edited = edit.clear_clean(edited)
+        edited = edit.fill_clean(edited)
     for edit in edits:
         edited = edit.place(edited, picture, reference, "bilinear")
     return edited
@@ -123,11 +123,11 @@ def edited_path(
         own = edited = x - clean
         others = None if reference is None else reference[i] - reference[-1]
         for edit in edits:
-            edited = edit.clear_noise(edited, own, noise * sigma)
+            edited = edit.fill_noise(edited, own, noise * sigma)
         for edit in edits:
             edited = edit.place(edited, own, others, "nearest")
-        untouched = (edited_clean == clean) & (edited == own)
-        levels.append(torch.where(untouched, x, edited_clean + edited))  # the sum would differ from x in the last bit
+        unchanged = (edited_clean == clean) & (edited == own)
+        levels.append(torch.where(unchanged, x, edited_clean + edited))  # the sum would differ from x in the last bit
     return torch.stack([*levels, edited_clean])
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.energies.form import LEAST, nothing
-from ..diffusion.energies.points import departure_energy, points_energy
+from ..diffusion.energies.points import points_energy, repulsion_energy
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import Pair
@@ -98,23 +98,23 @@ class Drag:
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         pull = points_energy(views.generation, views.source, self._handles, self._targets, self.image_size, self.weights.edit)
-        return pull if self.leaves else pull + self._departure(views)
+        return pull if self.leaves else pull + self._repulsion(views)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         # In an area the handles' old places lie in m_e, an object's lie outside of it: the push belongs where its gradient acts.
-        return self._departure(views) if self.leaves else nothing(views.generation)
+        return self._repulsion(views) if self.leaves else nothing(views.generation)
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
-        return self.carried.clear_clean(latent)
+    def fill_clean(self, latent: Tensor) -> Tensor:
+        return self.carried.fill_clean(latent)
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
-        return self.carried.clear_noise(noise, original, fresh)
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+        return self.carried.fill_noise(noise, original, fresh)
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
         return self.carried.place(latent, source, reference, mode)
 
-    def _departure(self, views: Views) -> Tensor:
-        return departure_energy(views.generation, views.source, self._handles, self._targets, self.image_size, self.weights.inpaint)
+    def _repulsion(self, views: Views) -> Tensor:
+        return repulsion_energy(views.generation, views.source, self._handles, self._targets, self.image_size, self.weights.inpaint)
 
     @cached_property
     def _handles(self) -> Tensor:

@@ -122,16 +122,16 @@ class Move:
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         return edit_energy(views.generation, views.source, own.target, self.transform, self.weights.edit)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         vacated = own.source * (1 - combined.target)
         push = contrast_energy(views.generation, views.source, vacated, self.weights.contrast)
         fill = surroundings(vacated, combined.rest)
         return push + inpaint_energy(views.generation, views.source, vacated, fill, self.weights.inpaint)
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
+    def fill_clean(self, latent: Tensor) -> Tensor:
         return latent if self.start in ("keep", "off") else filled(latent, self.mask)
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         if self.start in ("keep", "off"):
             return noise
         source = covered(self.mask, noise)
@@ -179,7 +179,7 @@ def covered(mask: Tensor, latent: Tensor) -> Tensor:
     return on_grid(mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > COVERED
 
 
-def touched(mask: Tensor, latent: Tensor) -> Tensor:
+def support(mask: Tensor, latent: Tensor) -> Tensor:
     """The cells of a latent (B, C, h, w) that a mask (M, H, W) reaches into at all: bool (M, 1, h, w)."""
     return on_grid((mask > FAINT).float(), (latent.shape[-2], latent.shape[-1])).unsqueeze(1) > 0
 
@@ -199,7 +199,7 @@ def hole(mask: Tensor, clean: Tensor, rim: int) -> Tensor:
     The rim gives way where it would take nearly all there is to fill from, as between a mask and the frame next to it. Of a mask that
     touches every cell, those are left that it covers least.
     """
-    share, reached = on_grid(mask, (clean.shape[-2], clean.shape[-1])), touched(mask, clean).squeeze(1)
+    share, reached = on_grid(mask, (clean.shape[-2], clean.shape[-1])), support(mask, clean).squeeze(1)
     found = torch.where(reached.all(2, keepdim=True).all(1, keepdim=True), share > share.amin((1, 2), keepdim=True), reached)
     enough = LEAST_LEFT * (~found).sum((1, 2), keepdim=True)
     for cells in range(1, rim + 1):

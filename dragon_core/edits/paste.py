@@ -121,13 +121,13 @@ class Paste:
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         return edit_energy(views.generation, views.required_reference(), own.target, self.transform, self.weights.edit)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)  # nothing is vacated
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
+    def fill_clean(self, latent: Tensor) -> Tensor:
         return latent
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         return noise
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:

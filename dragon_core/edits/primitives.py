@@ -24,7 +24,7 @@ from ..imaging.affine import AffineWarp, Point, warp
 from ..imaging.mask_checks import check_mask, cropped_mask
 from ..imaging.masks import Regions, on_grid, surroundings
 from .base import KAPPA
-from .move import covered, filled, touched
+from .move import covered, filled, support
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,7 +36,7 @@ HoleStart = Literal["noise", "keep"]
 
 
 @dataclass(frozen=True, eq=False)
-class Term:
+class Primitive:
     """What the terms have in common: a mask (M, H, W), a weight >= 0, and that nothing is done to the trajectory."""
 
     mask: Tensor
@@ -84,13 +84,13 @@ class Term:
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         return nothing(views.generation)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
+    def fill_clean(self, latent: Tensor) -> Tensor:
         return latent
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         return noise
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
@@ -98,7 +98,7 @@ class Term:
 
 
 @dataclass(frozen=True, eq=False)
-class Content(Term):
+class Content(Primitive):
     """Hold what ``mask`` covers as it was, beside what other edits hold. It neither frees nor touches anything."""
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class Content(Term):
         empty = torch.zeros_like(on_grid(self.mask, size))
         return Regions(empty, empty)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         held = on_grid(self.mask, (own.source.shape[-2], own.source.shape[-1]))
         return content_energy(views.generation, views.source, held, self.weight)
 
@@ -162,13 +162,13 @@ class ContentElsewhere:
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         return nothing(views.generation)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
+    def fill_clean(self, latent: Tensor) -> Tensor:
         return latent
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         return noise
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
@@ -176,19 +176,19 @@ class ContentElsewhere:
 
 
 @dataclass(frozen=True, eq=False)
-class Contrast(Term):
+class Contrast(Primitive):
     """Push what ``mask`` covers away from what was there, where no other edit puts something."""
 
     @property
     def least_energy(self) -> float:
         return 0.0
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return contrast_energy(views.generation, views.source, own.source * (1 - combined.target), self.weight)
 
 
 @dataclass(frozen=True, eq=False)
-class Inpaint(Term):
+class Inpaint(Primitive):
     """Fill ``mask`` with the look of what lies around it, or of what ``fill`` (M, H, W) covers in the source."""
 
     fill: Tensor | None = None
@@ -214,26 +214,26 @@ class Inpaint(Term):
         fill = None if self.fill is None else for_rows(self.fill, device, repeats)
         return replace(super().on(device, repeats), fill=fill)
 
-    def repair_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
+    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         hole = own.source * (1 - combined.target)
         size = (hole.shape[-2], hole.shape[-1])
         fill = surroundings(hole, combined.rest) if self.fill is None else on_grid(self.fill, size)
         return inpaint_energy(views.generation, views.source, hole, fill, self.weight)
 
-    def clear_clean(self, latent: Tensor) -> Tensor:
+    def fill_clean(self, latent: Tensor) -> Tensor:
         if self.start == "keep":
             return latent
         if self.fill is None:
             return filled(latent, self.mask)
         (mean,) = region_mean((latent,), on_grid(self.fill, (latent.shape[-2], latent.shape[-1])).to(latent))
-        return torch.where(touched(self.mask, latent), mean[..., None, None], latent)
+        return torch.where(support(self.mask, latent), mean[..., None, None], latent)
 
-    def clear_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
+    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         return noise if self.start == "keep" else torch.where(covered(self.mask, noise), fresh, noise)
 
 
 @dataclass(frozen=True, eq=False)
-class LocalSimilarity(Term):
+class LocalSimilarity(Primitive):
     """Make the picture at ``mask`` moved by ``shift`` (x, y) pixels look, point by point, like the source at the mask."""
 
     shift: Point = (0.0, 0.0)
@@ -284,7 +284,7 @@ class LocalSimilarityToReference(LocalSimilarity):
 
 
 @dataclass(frozen=True, eq=False)
-class MeanSimilarity(Term):
+class MeanSimilarity(Primitive):
     """Make ``mask`` look, on average, like what ``like`` (M, H, W) covers in the source; shape and detail are left free.
 
     For the second picture's look in the source's stead see :class:`~dragon_core.edits.appearance.Appearance` without transfer.

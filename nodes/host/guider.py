@@ -222,7 +222,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         denoised = super().predict_noise(x, timestep, mine, seed)
         eps = (x - denoised) / sigma
         gradient = split.gradient()
-        guidance = run.scale(gradient, eps, run.layout.touched, split.polyak_step(gradient))
+        guidance = run.scale(gradient, eps, run.layout.support, split.polyak_step(gradient))
         run.readings.append(split.reading(step, guidance, eps))
         return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
 

@@ -67,7 +67,7 @@ class DragonEuler(comfy.samplers.Sampler):
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
         region, blending = None, None
         if run.layout is not None and run.path is not None:
-            region, free = run.layout.touched, grown(run.layout.uninjected, BLEND_MARGIN)
+            region, free = run.layout.support, grown(run.layout.uninjected, BLEND_MARGIN)
             outside = self.hold_background * (1 - grown(region, BLEND_MARGIN))
             injected = self.hold_object_until if any(edit.edits_trajectory for edit in guider.edits) else 0.0
             if injected < 1:  # in a schedule of few steps, the last one stays free: else the model would never be asked

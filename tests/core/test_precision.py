@@ -10,7 +10,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from dragon_core.diffusion.energies.points import departure_energy, points_energy
+from dragon_core.diffusion.energies.points import points_energy, repulsion_energy
 from dragon_core.imaging.affine import AffineWarp, unrepeated, warp
 from dragon_core.imaging.masks import moved_regions
 from dragon_core.imaging.point_warp import displacement
@@ -64,5 +64,5 @@ def test_regions(transform: Any) -> None:
 
 def test_points() -> None:
     handles, targets = torch.tensor([[20.0, 24.0]], dtype=torch.float64), torch.tensor([[44.0, 32.0]], dtype=torch.float64)
-    for energy in (points_energy, departure_energy):
+    for energy in (points_energy, repulsion_energy):
         assert energy(features(), features(), handles, targets, SIZE, 1.0).device == DEVICE

@@ -25,7 +25,7 @@ def points_energy(
     return attraction(weight, similar).mean(1)
 
 
-def departure_energy(
+def repulsion_energy(
     generation: Features, reference: Features, handles: Tensor, targets: Tensor, image_size: tuple[int, int], weight: float
 ) -> Tensor:
     """Pushes the handles' old places away from what was there, but for what belongs to a target's patch: (B,)."""

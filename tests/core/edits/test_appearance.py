@@ -54,7 +54,7 @@ def test_energies_are_the_regions_looks_and_the_rest() -> None:
     own = block((8, 12), 2, 6, 2, 8)
     torch.testing.assert_close(energies.edit, appearance_energy(generation, second, own, block((10, 6), 2, 8, 2, 6), 3.5))
     torch.testing.assert_close(energies.content, content_energy(generation, source, 1 - own, 5.0))
-    assert torch.equal(layout.edit_mask, own) and torch.equal(layout.touched, own)
+    assert torch.equal(layout.edit_mask, own) and torch.equal(layout.support, own)
 
 
 def path(edit: Appearance) -> tuple[Tensor, Tensor, Tensor]:

@@ -85,7 +85,7 @@ def test_masks_of_two_moves_towards_each_other() -> None:
     moves = two_moves()
     targets = moved(LEFT, LEFT_BY) | moved(RIGHT, RIGHT_BY)
     assert covered(Layout.of(moves, GRID).edit_mask) == targets
-    assert covered(Layout.of(moves, GRID).touched) == LEFT | RIGHT | targets
+    assert covered(Layout.of(moves, GRID).support) == LEFT | RIGHT | targets
     assert covered(Layout.of(moves[:1], GRID).edit_mask) == moved(LEFT, LEFT_BY)
 
 

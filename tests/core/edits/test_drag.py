@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.diffusion.energies.points import departure_energy, points_energy
+from dragon_core.diffusion.energies.points import points_energy, repulsion_energy
 from dragon_core.diffusion.features import Views
 from dragon_core.edits.chain import Layout, edited_path, evaluate, fitted
 from dragon_core.edits.drag import Drag, DragWeights, drag
@@ -106,7 +106,7 @@ def test_the_push_from_the_old_place_is_where_its_gradient_acts(leaves: bool) ->
     layout = Layout.of([edit], (16, 24))
     handles, targets = (torch.tensor([pair[end] for pair in edit.pairs], dtype=torch.float64) for end in (0, 1))
     pull = points_energy(views.generation, views.source, handles, targets, SIZE, 4.0)
-    push = departure_energy(views.generation, views.source, handles, targets, SIZE, 0.5)
+    push = repulsion_energy(views.generation, views.source, handles, targets, SIZE, 0.5)
     assert float(push.min()) > 0.05
     torch.testing.assert_close(edit.edit_energy(views, layout.own[0]), pull if leaves else pull + push)
     energies = evaluate(layout, views)

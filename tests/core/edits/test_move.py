@@ -75,7 +75,7 @@ def test_the_four_energies_by_loops() -> None:
     fill = {(i, j) for i, j in rest if any(max(abs(i - k), abs(j - m)) == 1 for k, m in vacated)}
     assert fill < rest
     edit = move.edit_energy(Views(generation, reference), own)
-    repair = move.repair_energy(Views(generation, reference), own, combined)
+    repair = move.background_energy(Views(generation, reference), own, combined)
     for b in range(2):
         pairs = list(zip(generation, reference, strict=True))
         pull = sum(s(g[b, :, i, j].tolist(), r[b, :, i - 1, j - 2].tolist()) for g, r in pairs for i, j in target) / (2 * len(target))
@@ -90,7 +90,7 @@ def test_weight_0_switches_each_term_off() -> None:
     move = Move(block(8, 16, 8, 24), shift(8, 4), MoveWeights(edit=0, content=0, contrast=0, inpaint=0))
     own = move.regions(GRID)
     assert move.edit_energy(Views(generation, reference), own).tolist() == [0, 0]
-    assert move.repair_energy(Views(generation, reference), own, own).tolist() == [0, 0]
+    assert move.background_energy(Views(generation, reference), own, own).tolist() == [0, 0]
     assert move.content_weight == 0
 
 
@@ -105,18 +105,18 @@ def test_an_unmoved_object_vacates_nothing() -> None:
     move = Move(block(8, 16, 8, 24), shift(0, 0))
     own = move.regions(GRID)
     torch.testing.assert_close(own.source, own.target)
-    assert move.repair_energy(Views(features(5), features(6)), own, own).abs().max() < 1e-4
+    assert move.background_energy(Views(features(5), features(6)), own, own).abs().max() < 1e-4
 
 
 # Edited latents: the noise part, then the clean part
 
 
 def noise_of(move: Move, original: Tensor, fresh: Tensor) -> Tensor:
-    return move.place(move.clear_noise(original, original, fresh), original, None, "nearest")
+    return move.place(move.fill_noise(original, original, fresh), original, None, "nearest")
 
 
 def clean_of(move: Move, clean: Tensor) -> Tensor:
-    return move.place(move.clear_clean(clean), clean, None, "bilinear")
+    return move.place(move.fill_clean(clean), clean, None, "bilinear")
 
 
 def start_by_hand(mask: Tensor, dx: int, dy: int, how: str, original: Tensor, noise: Tensor) -> list[list[float]]:
@@ -162,7 +162,7 @@ def test_start_latent_cell_by_cell(how: StartLatent, dx: int, dy: int) -> None:
 def test_start_latent_off_is_the_latent_itself() -> None:
     latent, other = rand(1, 2, *LATENT, seed=3), rand(1, 2, *LATENT, seed=4)
     move = Move(block(8, 16, 8, 24), shift(8, 4), start="off")
-    assert move.clear_noise(latent, other, other) is latent and move.clear_clean(latent) is latent
+    assert move.fill_noise(latent, other, other) is latent and move.fill_clean(latent) is latent
     assert move.place(latent, other, None, "nearest") is latent
 
 
@@ -242,19 +242,19 @@ def test_every_cell_the_object_touches_and_those_beside_are_filled_from_the_othe
     """
     move = Move(block(46, 58, 48, 57, WIDE), AffineWarp(WIDE, shift=(24, 0)), start=how)
     clean, stripes, known = before_stripes(range(4, 9), range(5, 9), seed=11)  # touched: rows 5 to 7, columns 6 and 7
-    got = move.clear_clean(clean)
+    got = move.fill_clean(clean)
     torch.testing.assert_close(got, stripes)
     assert torch.equal(got, patch_fill(clean, known))
     assert torch.equal(got[known.expand_as(got) > 0], clean[known.expand_as(got) > 0])
     other = torch.where(known > 0, clean, 50 + clean)
-    assert torch.equal(move.clear_clean(other), got)
+    assert torch.equal(move.fill_clean(other), got)
 
 
 @pytest.mark.parametrize("how", ["swap", "noise"])
 def test_what_is_filled_is_those_cells_and_no_others(how: StartLatent) -> None:
     """Nothing but noise around: no cell is by chance what would be filled in."""
     clean = rand(1, 2, *WIDE_LATENT, seed=13)
-    got = Move(block(46, 58, 48, 57, WIDE), AffineWarp(WIDE, shift=(24, 0)), start=how).clear_clean(clean)
+    got = Move(block(46, 58, 48, 57, WIDE), AffineWarp(WIDE, shift=(24, 0)), start=how).fill_clean(clean)
     changed = {tuple(cell) for cell in (got != clean).any(1)[0].nonzero().tolist()}
     assert changed == {(i, j) for i in range(4, 9) for j in range(5, 9)}
 
@@ -262,7 +262,7 @@ def test_what_is_filled_is_those_cells_and_no_others(how: StartLatent) -> None:
 def test_at_the_frame_there_are_no_cells_beside() -> None:
     """The corner's own cell and its three neighbours."""
     clean = rand(1, 2, *WIDE_LATENT, seed=14)
-    got = Move(block(88, 96, 120, 128, WIDE), AffineWarp(WIDE, shift=(-24, 0)), start="noise").clear_clean(clean)
+    got = Move(block(88, 96, 120, 128, WIDE), AffineWarp(WIDE, shift=(-24, 0)), start="noise").fill_clean(clean)
     changed = {tuple(cell) for cell in (got != clean).any(1)[0].nonzero().tolist()}
     assert changed == {(i, j) for i in (10, 11) for j in (14, 15)}
 
@@ -270,7 +270,7 @@ def test_at_the_frame_there_are_no_cells_beside() -> None:
 def test_in_a_picture_of_pixels_the_soft_edge_is_cleared() -> None:
     """Three pixels beside the object go with it."""
     picture = torch.rand(1, 3, *WIDE, generator=torch.Generator().manual_seed(15))
-    got = Move(block(40, 52, 48, 60, WIDE), AffineWarp(WIDE, shift=(24, 0)), start="noise").clear_clean(picture)
+    got = Move(block(40, 52, 48, 60, WIDE), AffineWarp(WIDE, shift=(24, 0)), start="noise").fill_clean(picture)
     changed = (got != picture).any(1)[0].nonzero()
     assert changed.min(0).values.tolist() == [37, 45] and changed.max(0).values.tolist() == [54, 62] and len(changed) == 18 * 18
 
@@ -278,7 +278,7 @@ def test_in_a_picture_of_pixels_the_soft_edge_is_cleared() -> None:
 def test_a_faint_tone_all_over_the_mask_does_not_wipe_the_picture() -> None:
     """A mask from a blur or a JPEG is seldom exactly black: 1/255 everywhere is no object."""
     clean = rand(1, 2, *LATENT, seed=12)
-    got = Move(block(8, 16, 8, 24).clamp(min=1 / 255), shift(24, 0)).clear_clean(clean)
+    got = Move(block(8, 16, 8, 24).clamp(min=1 / 255), shift(24, 0)).fill_clean(clean)
     torch.testing.assert_close(got[:, :, 3], clean[:, :, 3])
 
 
@@ -401,7 +401,7 @@ def fills(mask: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     known = torch.nn.functional.adaptive_avg_pool2d(mask[:, None], grid) == 0
     clean = torch.where(known, torch.full((1, 2, *grid), 3.0), 50 + rand(1, 2, *grid, seed=16).float())
     move = Move(mask, AffineWarp(SIZE, shift=(-1, 0)), start="noise")
-    return clean, move.clear_clean(clean)
+    return clean, move.fill_clean(clean)
 
 
 @pytest.mark.parametrize("grid", [LATENT, SIZE], ids=["cells", "pixels"])
@@ -426,7 +426,7 @@ def test_one_pixel_is_enough_to_fill_from(mask: Tensor) -> None:
 def test_a_mask_that_touches_every_cell_leaves_those_it_covers_least(how: StartLatent) -> None:
     """Latents have no purer cells than the corners, of which the mask covers 49 of 64 pixels."""
     clean = rand(1, 2, *LATENT, seed=17)
-    got = Move(block(1, 31, 1, 47), shift(-1, 0), start=how).clear_clean(clean)
+    got = Move(block(1, 31, 1, 47), shift(-1, 0), start=how).fill_clean(clean)
     changed = {tuple(cell) for cell in (got != clean).any(1)[0].nonzero().tolist()}
     assert changed == {(i, j) for i in range(4) for j in range(6)} - {(0, 0), (0, 5), (3, 0), (3, 5)}
 
@@ -436,7 +436,7 @@ def test_a_little_that_lies_beyond_the_rim_is_not_all_there_is_to_fill_from() ->
     mask = block(8, 88, 8, 120, WIDE)
     mask[:, 8:16, 8:16] = 0
     clean = rand(1, 2, *WIDE_LATENT, seed=18)
-    got = Move(mask, AffineWarp(WIDE, shift=(-1, 0)), start="noise").clear_clean(clean)
+    got = Move(mask, AffineWarp(WIDE, shift=(-1, 0)), start="noise").fill_clean(clean)
     kept = torch.nn.functional.adaptive_avg_pool2d(mask[:, None], WIDE_LATENT) == 0
     assert torch.equal((got == clean).all(1, keepdim=True), kept)
 
@@ -444,6 +444,6 @@ def test_a_little_that_lies_beyond_the_rim_is_not_all_there_is_to_fill_from() ->
 def test_each_mask_of_a_batch_has_its_own_rim() -> None:
     near, far = block(8, 24, 8, 40), block(8, 16, 16, 24)
     clean = rand(2, 2, *LATENT, seed=19)
-    both = Move(torch.cat((near, far)), shift(-1, 0), start="noise").clear_clean(clean)
+    both = Move(torch.cat((near, far)), shift(-1, 0), start="noise").fill_clean(clean)
     for b, mask in enumerate((near, far)):
-        assert torch.equal(both[b : b + 1], Move(mask, shift(-1, 0), start="noise").clear_clean(clean[b : b + 1]))
+        assert torch.equal(both[b : b + 1], Move(mask, shift(-1, 0), start="noise").fill_clean(clean[b : b + 1]))

@@ -156,7 +156,7 @@ def test_a_chain_of_terms_guides_as_a_move_does() -> None:
     move = Move(MASK, AffineWarp(SIZE, (8, 4)), MoveWeights(4.0, 6.0, 0.2, 0.8))
     edits = (LocalSimilarity(MASK, 4.0, (8, 4)), Contrast(MASK, 0.2), Inpaint(MASK, 0.8), ContentElsewhere(6.0))
     one, many = chain.Layout.of([move], GRID), chain.Layout.of(edits, GRID)
-    for name in ("edit_mask", "touched"):
+    for name in ("edit_mask", "support"):
         torch.testing.assert_close(getattr(many, name), getattr(one, name))
     for name in ("edit", "content"):
         torch.testing.assert_close(getattr(chain.evaluate(many, views()), name), getattr(chain.evaluate(one, views()), name))
@@ -210,8 +210,8 @@ def test_what_terms_declare() -> None:
     assert [term.needs_reference for term in terms] == [False] * 5 + [True]
     assert [isinstance(term, ReferenceEdit) for term in terms] == [False] * 5 + [True]
     assert Inpaint(MASK, 0.8).edits_trajectory and not Inpaint(MASK, 0.8, start="keep").edits_trajectory
-    touched = [float(chain.Layout.of([term], GRID).touched.sum()) for term in terms]
-    assert touched == pytest.approx([0, 0, 8, 8, 8, 8], abs=1e-4)
+    support = [float(chain.Layout.of([term], GRID).support.sum()) for term in terms]
+    assert support == pytest.approx([0, 0, 8, 8, 8, 8], abs=1e-4)
 
 
 def test_a_hole_is_cleared() -> None:

@@ -75,7 +75,7 @@ def test_noise_stays_white(scale: tuple[float, float], rotation: float) -> None:
     edit = resize(block(32, 64, 40, 88), scale, rotation)
     draws = 400
     own, fresh = rand(1, draws, *LATENT, seed=3), rand(1, draws, *LATENT, seed=4)
-    got = edit.place(edit.clear_noise(own, own, fresh), own, None, "nearest")[0].flatten(1)
+    got = edit.place(edit.fill_noise(own, own, fresh), own, None, "nearest")[0].flatten(1)
     assert all(len(set(draw.tolist())) == draw.numel() for draw in got[:5])
     covariance = got.T @ got / draws
     assert float((covariance.diagonal() - 1).abs().max()) < 0.35
@@ -97,7 +97,7 @@ def test_what_an_object_uncovers_is_filled() -> None:
     edit = resize(block(24, 72, 32, 96), (0.5, 0.5))
     clean = torch.zeros(1, 1, *LATENT)
     clean[..., 3:9, 4:12] = 1
-    got = edit.place(edit.clear_clean(clean), clean, None, "bilinear")
+    got = edit.place(edit.fill_clean(clean), clean, None, "bilinear")
     assert (
         float(got[0, 0, 5:7, 6:10].min()) == 1 and float(got[0, 0, :4].abs().max()) < 1e-5 and float(got[0, 0, 3:9, 4].abs().max()) < 1e-5
     )
@@ -108,7 +108,7 @@ def test_swap_is_for_shifts() -> None:
     own, fresh = rand(1, 2, *LATENT, seed=5), rand(1, 2, *LATENT, seed=6)
     mask = block(32, 64, 40, 88)
     swap, noise = (resize(mask, (1.5, 1.5), start=start) for start in ("swap", "noise"))
-    assert torch.equal(swap.clear_noise(own, own, fresh), noise.clear_noise(own, own, fresh))
+    assert torch.equal(swap.fill_noise(own, own, fresh), noise.fill_noise(own, own, fresh))
 
 
 def test_scale_1_is_a_move() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.diffusion.energies.points import departure_energy, patches, points_energy
+from dragon_core.diffusion.energies.points import patches, points_energy, repulsion_energy
 
 #: 24 × 40 pixels on a grid of 6 × 10: cells of 4 pixels. Not square, so that x and y cannot change places unseen.
 SIZE, GRID, CELL = (24, 40), (6, 10), 4
@@ -61,7 +61,7 @@ def test_each_pair_pulls_its_patch_and_the_mean_counts() -> None:
 
 def test_departure_pushes_from_what_was_there_but_for_what_belongs_to_a_target() -> None:
     generation, reference = features(2), features(3)
-    found = departure_energy(generation, reference, tensor(HANDLES), tensor(TARGETS), SIZE, 0.2)
+    found = repulsion_energy(generation, reference, tensor(HANDLES), tensor(TARGETS), SIZE, 0.2)
     left = [
         p for handle in HANDLES for p in patch(*handle) if all(abs(p[0] - x) > 1.5 * CELL or abs(p[1] - y) > 1.5 * CELL for x, y in TARGETS)
     ]
@@ -75,7 +75,7 @@ def test_departure_pushes_from_what_was_there_but_for_what_belongs_to_a_target()
 
 def test_pins_push_nothing_away() -> None:
     generation = features(4)
-    assert departure_energy(generation, features(5), tensor(HANDLES), tensor(HANDLES), SIZE, 1.0).tolist() == [0.0, 0.0]
+    assert repulsion_energy(generation, features(5), tensor(HANDLES), tensor(HANDLES), SIZE, 1.0).tolist() == [0.0, 0.0]
 
 
 def test_content_that_has_arrived_is_the_least() -> None:
@@ -92,7 +92,7 @@ def test_the_gradient_is_that_of_the_energy_and_stays_at_the_patches() -> None:
     where = tensor(HANDLES[:1]), tensor(TARGETS[:1])
 
     def total(*g: Tensor) -> Tensor:
-        return points_energy(g, reference, *where, SIZE, 4.0) + departure_energy(g, reference, *where, SIZE, 0.2)
+        return points_energy(g, reference, *where, SIZE, 4.0) + repulsion_energy(g, reference, *where, SIZE, 0.2)
 
     assert torch.autograd.gradcheck(total, generation)
     points_energy(generation, reference, *where, SIZE, 4.0).sum().backward()
