@@ -97,7 +97,7 @@ class Run:
     path: Tensor | None = None
     branch_step: BranchStep | None = None
     on_features: dict[tuple[int, int, int], chain.Layout] = field(default_factory=dict)
-    selection: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = field(default_factory=dict)
+    selections: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = field(default_factory=dict)
     readings: list[EnergyReading] = field(default_factory=list)
     slowed: bool = False
 

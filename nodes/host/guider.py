@@ -249,8 +249,9 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         seen: Layers = {}
         for place, own in source.tokens.items():
             other = reference.tokens[place]
-            selection = run.selection.get((own.grid, other.grid)) or TokenSelection.of(*chain.reference_regions(takers, own.grid, other.grid))
-            run.selection[own.grid, other.grid] = selection
+            grids = (own.grid, other.grid)
+            selection = run.selections.get(grids) or TokenSelection.of(*chain.reference_regions(takers, *grids))
+            run.selections[grids] = selection
             seen[place] = Tokens(selection.joined(own.key, other.key), selection.joined(own.value, other.value), own.grid)
         return seen
 
