@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.energies.contrast import contrast_energy
-from ..diffusion.energies.edit import edit_energy
+from ..diffusion.energies.correspondence import correspondence_energy
 from ..diffusion.energies.form import LEAST
 from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Views
@@ -120,7 +120,7 @@ class Move:
         return moved_regions(self.mask, self.transform, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return edit_energy(views.generation, views.source, own.target, self.transform, self.weights.edit)
+        return correspondence_energy(views.generation, views.source, own.target, self.transform, self.weights.edit)
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         vacated = own.source * (1 - combined.target)

@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from ..diffusion.energies.edit import edit_energy
+from ..diffusion.energies.correspondence import correspondence_energy
 from ..diffusion.energies.form import LEAST, nothing
 from ..diffusion.features import Views
 from ..errors import DragonError
@@ -119,7 +119,7 @@ class Paste:
         return on_grid(self.reference_mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return edit_energy(views.generation, views.required_reference(), own.target, self.transform, self.weights.edit)
+        return correspondence_energy(views.generation, views.required_reference(), own.target, self.transform, self.weights.edit)
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)  # nothing is vacated

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..diffusion.energies.appearance import appearance_energy
 from ..diffusion.energies.content import content_energy
 from ..diffusion.energies.contrast import contrast_energy
-from ..diffusion.energies.edit import edit_energy
+from ..diffusion.energies.correspondence import correspondence_energy
 from ..diffusion.energies.form import LEAST, nothing
 from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Views, region_mean
@@ -257,7 +257,7 @@ class LocalSimilarity(Primitive):
         return Regions(torch.zeros_like(target), target)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return edit_energy(views.generation, views.source, own.target, self._transform, self.weight)
+        return correspondence_energy(views.generation, views.source, own.target, self._transform, self.weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +280,7 @@ class LocalSimilarityToReference(LocalSimilarity):
         return on_grid(self.mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return edit_energy(views.generation, views.required_reference(), own.target, self._transform, self.weight)
+        return correspondence_energy(views.generation, views.required_reference(), own.target, self._transform, self.weight)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from ..features import Features, masked_mean, similarity_map
 from .form import attraction
 
 
-def edit_energy(generation: Features, reference: Features, target: Tensor, transform: Placement, weight: float) -> Tensor:
+def correspondence_energy(generation: Features, reference: Features, target: Tensor, transform: Placement, weight: float) -> Tensor:
     size = (target.shape[-2], target.shape[-1])
     brought = tuple(warp(f, transform, mode="area", beyond="border", size=size) for f in reference)
     return attraction(weight, masked_mean(similarity_map(generation, brought), target))

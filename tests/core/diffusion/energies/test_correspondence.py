@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.diffusion.energies.edit import edit_energy
+from dragon_core.diffusion.energies.correspondence import correspondence_energy
 from dragon_core.diffusion.features import Features
 from dragon_core.imaging.affine import AffineWarp
 
@@ -43,7 +43,7 @@ def test_two_points_by_hand() -> None:
     generation[0, :, 0, 1] = torch.tensor([3.0, 4.0])
     generation[0, :, 1, 1] = torch.tensor([0.0, 2.0])
     target = torch.tensor([[[0.0, 1.0], [0.0, 1.0]]], dtype=torch.float64)
-    energy = edit_energy((generation,), (reference,), target, AffineWarp((8, 8), shift=(4, 0)), 10.0)
+    energy = correspondence_energy((generation,), (reference,), target, AffineWarp((8, 8), shift=(4, 0)), 10.0)
     assert energy.tolist() == pytest.approx([10 / 3.6])
 
 
@@ -51,7 +51,7 @@ def test_two_points_by_hand() -> None:
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (2, 1), (1, -1)])
 def test_golden_numbers_by_loops(right: int, down: int, masks: int) -> None:
     generation, reference, target = features(1), features(2), target_block(masks)
-    energy = edit_energy(generation, reference, target, AffineWarp(SIZE, shift=(right * CELL, down * CELL)), 4.0)
+    energy = correspondence_energy(generation, reference, target, AffineWarp(SIZE, shift=(right * CELL, down * CELL)), 4.0)
     assert energy.shape == (2,)
     for b in range(2):
         total = weight = 0.0
@@ -71,7 +71,7 @@ def test_enlarged_object_is_matched_between_cells() -> None:
     reference = (torch.stack((y, x, torch.ones_like(x))).unsqueeze(0),)
     generation = (rand(1, 3, H, W, seed=3),)
     target = target_block()
-    energy = edit_energy(generation, reference, target, AffineWarp(SIZE, matrix=((2.0, 0.0), (0.0, 2.0))), 4.0)
+    energy = correspondence_energy(generation, reference, target, AffineWarp(SIZE, matrix=((2.0, 0.0), (0.0, 2.0))), 4.0)
     total = weight = 0.0
     for i in range(1, 4):
         for j in range(3, 6):
@@ -86,17 +86,17 @@ def test_an_object_in_its_new_place_is_the_minimum() -> None:
     reference = features(4)
     generation = tuple(torch.roll(f, (1, 2), (2, 3)) for f in reference)
     transform = AffineWarp(SIZE, shift=(2 * CELL, CELL))
-    best = edit_energy(generation, reference, target_block(), transform, 4.0)
+    best = correspondence_energy(generation, reference, target_block(), transform, 4.0)
     assert best.tolist() == pytest.approx([0.8, 0.8])
-    assert bool((edit_energy(features(5), reference, target_block(), transform, 4.0) > best).all())
-    assert bool((edit_energy(reference, reference, target_block(), transform, 4.0) > best).all()), "left where it was"
+    assert bool((correspondence_energy(features(5), reference, target_block(), transform, 4.0) > best).all())
+    assert bool((correspondence_energy(reference, reference, target_block(), transform, 4.0) > best).all()), "left where it was"
 
 
 def test_nothing_outside_the_target_counts() -> None:
     generation, reference, target = features(6), features(7), target_block()
     transform = AffineWarp(SIZE, shift=(CELL, 0))
     changed = tuple(torch.where(target.unsqueeze(1) > 0, g, torch.randn_like(g)) for g in generation)
-    before, after = (edit_energy(g, reference, target, transform, 4.0) for g in (generation, changed))
+    before, after = (correspondence_energy(g, reference, target, transform, 4.0) for g in (generation, changed))
     torch.testing.assert_close(after, before)
 
 
@@ -106,6 +106,6 @@ def test_gradcheck(shift: tuple[float, float]) -> None:
     transform = AffineWarp(SIZE, shift=shift, matrix=((1.1, 0.2), (-0.1, 0.9)), centre=(12.0, 9.0))
 
     def energy(*taps: Tensor) -> Tensor:
-        return edit_energy(taps[:2], taps[2:], target_block(), transform, 4.0)
+        return correspondence_energy(taps[:2], taps[2:], target_block(), transform, 4.0)
 
     assert torch.autograd.gradcheck(energy, tuple(f.requires_grad_() for f in (*generation, *reference)))
