@@ -70,7 +70,7 @@ def test_contradicting_pairs_make_nothing_larger_than_the_limit() -> None:
     assert torch.isfinite(field.there).all() and torch.isfinite(field.back).all()
 
 
-@pytest.mark.parametrize("reach", [None, AREA], ids=["everything", "area"])
+@pytest.mark.parametrize("area", [None, AREA], ids=["everything", "area"])
 @pytest.mark.parametrize("image_size", [SIZE, (SIZE[0] * 8, SIZE[1] * 8)], ids=["a node a pixel", "five pixels a node"])
 def test_handles_arrive_at_their_targets(area: Tensor | None, image_size: tuple[int, int]) -> None:
     times = image_size[0] // SIZE[0]
