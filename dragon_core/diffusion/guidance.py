@@ -1,6 +1,6 @@
 """From energies to g, the guidance added to the noise prediction (DragonDiffusion, equation 4).
 
-g = η (m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content), where z = x / sqrt(1 + sigma²) is what the UNet sees.
+g = η (m_e ⊙ ∇_z E_edit + (1 − m_e) ⊙ ∇_z E_content), where z = x / sqrt(α² + sigma²), the latent as wide as a picture's at every level.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .features import Features
+from .noise_model import VP, NoiseModel
 
 #: Slopes below this are as good as none; its reciprocal is still a float32.
 SMALLEST_SLOPE = 1e-30
@@ -109,13 +110,14 @@ class GuidanceScale:
         return gradient * self.eta
 
 
-def polyak_step(gradient: Tensor, left: Tensor, sigma: float) -> Tensor:
+def polyak_step(gradient: Tensor, left: Tensor, sigma: float, noise_model: NoiseModel = VP) -> Tensor:
     """η that takes energies which can still fall by ``left`` (B,) to their minimum, on a straight way: (B, 1, 1, 1).
 
-    x̂0 = x − σηg moves z by ση / sqrt(1 + σ²) against its gradient, so the energies fall by that times the gradient's square, to first
-    order. It is Polyak's step, which does not overshoot where an energy is convex.
+    ε̂ + ηg moves z by ση / sqrt(α² + σ²) against its gradient, so the energies fall by that times the gradient's square, to first order.
+    It is Polyak's step, which does not overshoot where an energy is convex.
     """
-    fall = gradient.square().sum((1, 2, 3), keepdim=True) * (sigma / math.sqrt(1 + sigma**2))
+    width = math.sqrt(float(noise_model.variance(torch.tensor(sigma, dtype=torch.float64))))
+    fall = gradient.square().sum((1, 2, 3), keepdim=True) * (sigma / width)
     return left.view(-1, 1, 1, 1) / fall.clamp(min=SMALLEST_SLOPE)
 
 

@@ -8,12 +8,20 @@ import torch
 from torch import Tensor
 
 from ..errors import DragonError
+from .noise_model import VP, NoiseModel
 
-#: (x, sigma) -> eps, the conditional noise prediction.
-EpsModel = Callable[[Tensor, Tensor], Tensor]
+#: (x, sigma) -> (x − x̂0) / sigma of the conditional prediction: ε̂ of a VP model, v̂ of a flow.
+DirectionModel = Callable[[Tensor, Tensor], Tensor]
 
 
-def invert(x0: Tensor, sigmas: Tensor, eps_model: EpsModel, refinement: int = 1, progress: Callable[[int], None] | None = None) -> Tensor:
+def invert(
+    x0: Tensor,
+    sigmas: Tensor,
+    direction: DirectionModel,
+    refinement: int = 1,
+    progress: Callable[[int], None] | None = None,
+    noise_model: NoiseModel = VP,
+) -> Tensor:
     """Walk a clean latent up to the noisiest level of a schedule.
 
     x0: (B, C, H, W). sigmas: (T + 1,) falling, last one 0. refinement: n extra evaluations per step at the new point, which
@@ -30,10 +38,10 @@ def invert(x0: Tensor, sigmas: Tensor, eps_model: EpsModel, refinement: int = 1,
     for k in range(len(upward) - 1):
         low, high = upward[k], upward[k + 1]
         # The same z as at the lower level, seen at the higher one: the reference code's "no rescaling".
-        eps = eps_model(x * ((1 + high**2) / (1 + low**2)).sqrt(), high)
-        new = x + (high - low) * eps
+        seen = x * (noise_model.variance(high) / noise_model.variance(low)).sqrt()
+        new = noise_model.along(x, noise_model.noise(seen, direction(seen, high), high), low, high)
         for _ in range(refinement):
-            new = x + (high - low) * eps_model(new, high)
+            new = noise_model.along(x, noise_model.noise(new, direction(new, high), high), low, high)
         x = new
         path.append(x)
         if progress is not None:

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from .noise_model import VP, NoiseModel
 from .schedule import EditSchedule, Window, ddim_step
 from .steps import regional_sde_step, travel_back, unit_noise
 
@@ -17,11 +18,12 @@ from .steps import regional_sde_step, travel_back, unit_noise
 class Prediction:
     """One evaluation of the generation branch, each (B, C, h, w).
 
-    eps: CFG-combined noise prediction. eps_positive: the conditional one. guidance: g, or None on a step without guidance.
+    direction: (x − x̂0) / sigma, CFG-combined: ε̂ of a VP model, v̂ of a flow. positive: the conditional one. guidance: g, or None on a step
+    without guidance.
     """
 
-    eps: Tensor
-    eps_positive: Tensor
+    direction: Tensor
+    positive: Tensor
     guidance: Tensor | None = None
 
 
@@ -72,6 +74,7 @@ def run_edit(
     on_step: Callable[[int, Tensor, Tensor], None] | None = None,
     blending: LatentBlending | None = None,
     span: tuple[int, int] | None = None,
+    noise_model: NoiseModel = VP,
 ) -> Tensor:
     """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps; or only from step span[0] until before step span[1].
 
@@ -92,17 +95,18 @@ def run_edit(
             if region is not None and schedule.stochastic(i, steps) and float(sigma_next) > 0:
                 eta = (schedule.sde_inside * region + schedule.sde_outside * (1 - region)).unsqueeze(1)
                 noise = unit_noise(x.shape, seed, i, draw).to(x)
-                x_next = regional_sde_step(x, p.eps, sigma, sigma_next, eta, noise)
+                x_next = regional_sde_step(x, p.direction, sigma, sigma_next, eta, noise, noise_model)
             else:
-                x_next = ddim_step(x, p.eps, sigma, sigma_next)
-            x0 = x - sigma * p.eps
+                x_next = ddim_step(x, p.direction, sigma, sigma_next)
+            x0 = x - sigma * p.direction
             if p.guidance is not None:
-                x_next = x_next - sigma * p.guidance
-                x0 = x0 - sigma * p.guidance
+                moved = noise_model.guidance_scale(sigma) * p.guidance
+                x_next = x_next - noise_model.alpha(sigma_next) * moved
+                x0 = x0 - moved
             if blending is not None:
                 x_next = blending(x_next, i)
             if draw + 1 < passes:
-                x = travel_back(x_next, p.eps_positive, sigma, sigma_next)
+                x = travel_back(x_next, noise_model.noise(x, p.positive, sigma), sigma, sigma_next, noise_model)
         x = x_next
         if on_step is not None:
             on_step(i, x0, x)

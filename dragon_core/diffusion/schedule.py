@@ -64,6 +64,6 @@ class EditSchedule:
         return (self.sde_inside > 0 or self.sde_outside > 0) and self.sde.contains(step, steps)
 
 
-def ddim_step(x: Tensor, eps: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
-    """One deterministic DDIM step (arXiv 2010.02502, eta = 0), which in x = x0 + sigma * eps is one Euler step."""
-    return x + eps * (sigma_next - sigma)
+def ddim_step(x: Tensor, direction: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+    """One deterministic DDIM step (arXiv 2010.02502, eta = 0), which is one Euler step along d = (x − x̂0) / sigma in either noise model."""
+    return x + direction * (sigma_next - sigma)

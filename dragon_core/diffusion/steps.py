@@ -1,25 +1,30 @@
-"""Regional SDE and time travel (DiffEditor, sections 3.3 and 3.4), in sigma-space."""
+"""Regional SDE and time travel (DiffEditor, sections 3.3 and 3.4)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from .noise_model import VP, NoiseModel
 
-def regional_sde_step(x: Tensor, eps: Tensor, sigma: Tensor, sigma_next: Tensor, eta: Tensor, noise: Tensor) -> Tensor:
+
+def regional_sde_step(
+    x: Tensor, direction: Tensor, sigma: Tensor, sigma_next: Tensor, eta: Tensor, noise: Tensor, noise_model: NoiseModel = VP
+) -> Tensor:
     """An Euler-ancestral step whose amount of fresh noise varies over the image.
 
-    ``sigma_up² = eta² sigma'² (sigma² − sigma'²) / sigma²`` and ``x' = x0 + sqrt(sigma'² − sigma_up²) eps + sigma_up n``;
+    ``sigma_up² = eta² sigma'² (sigma² − sigma'²) / sigma²`` and ``x' = x0 + sqrt(sigma'² − sigma_up²) eps + sigma_up n``, of a VP model;
     eta is (1 or B, 1, H, W) in [0, 1]: 0 is DDIM, 1 is DDPM. ``noise`` is unit normal with the shape of ``x``.
     """
-    up_squared = eta.square() * (sigma_next.square() * (sigma.square() - sigma_next.square()) / sigma.square())
+    up_squared = eta.square() * noise_model.ancestral_variance(sigma, sigma_next)
     down = (sigma_next.square() - up_squared).clamp(min=0).sqrt()
-    return x - sigma * eps + down * eps + up_squared.sqrt() * noise
+    clean = x - sigma * direction
+    return noise_model.joined(clean, down * noise_model.noise(x, direction, sigma), sigma_next) + up_squared.sqrt() * noise
 
 
-def travel_back(x_next: Tensor, eps_positive: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+def travel_back(x_next: Tensor, noise: Tensor, sigma: Tensor, sigma_next: Tensor, noise_model: NoiseModel = VP) -> Tensor:
     """Re-noise one level, from sigma_next back up to sigma, along the conditional prediction (no evaluation needed)."""
-    return x_next + eps_positive * (sigma - sigma_next)
+    return noise_model.along(x_next, noise, sigma_next, sigma)
 
 
 def unit_noise(shape: torch.Size, seed: int, step: int, draw: int) -> Tensor:

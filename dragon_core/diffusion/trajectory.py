@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DragonError
+from .noise_model import VP, NoiseModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +22,7 @@ class Trajectory:
     source: how the picture was described (the host's conditioning; opaque here).
     model: a fingerprint of the checkpoint that made it, and ``family`` its kind in words.
     pixels_per_cell: image pixels one latent cell covers.
+    noise_model: how its latents mix picture and noise.
     """
 
     latents: Tensor
@@ -29,6 +31,7 @@ class Trajectory:
     model: str
     family: str
     pixels_per_cell: int = 8
+    noise_model: NoiseModel = VP
 
     @property
     def steps(self) -> int:

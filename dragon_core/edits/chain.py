@@ -14,6 +14,7 @@ from ..diffusion.energies.content import content_energy
 from ..diffusion.energies.form import LEAST
 from ..diffusion.features import NO_REFERENCE, Views
 from ..diffusion.guidance import Energies
+from ..diffusion.noise_model import VP, NoiseModel
 from ..errors import DragonError
 from ..imaging.masks import FAINT, Regions, either, feathered, grown
 from .base import Edit
@@ -105,6 +106,7 @@ def edited_path(
     noise: Tensor,
     reference: Tensor | None = None,
     draft: Tensor | None = None,
+    noise_model: NoiseModel = VP,
 ) -> Tensor:
     """The whole trajectory (T + 1, B, C, h, w), edited level by level as the picture will be; its first entry is the start latent.
 
@@ -120,14 +122,15 @@ def edited_path(
         edited_clean = torch.where(grown(changed, DRAFT_MARGIN).unsqueeze(1) > 0, draft.to(clean), clean)
     levels = []
     for i, (x, sigma) in enumerate(zip(latents[:-1], sigmas[:-1], strict=True)):
-        own = edited = x - clean
-        others = None if reference is None else reference[i] - reference[-1]
+        own = edited = noise_model.noise_part(x, clean, sigma)
+        others = None if reference is None else noise_model.noise_part(reference[i], reference[-1], sigma)
         for edit in edits:
             edited = edit.fill_noise(edited, own, noise * sigma)
         for edit in edits:
             edited = edit.place(edited, own, others, "nearest")
         unchanged = (edited_clean == clean) & (edited == own)
-        levels.append(torch.where(unchanged, x, edited_clean + edited))  # the sum would differ from x in the last bit
+        joined = noise_model.joined(edited_clean, edited, sigma)  # would differ from x in the last bit where nothing is edited
+        levels.append(torch.where(unchanged, x, joined))
     return torch.stack([*levels, edited_clean])
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ...dragon_core.diffusion.features import Features, Views, to_grid
 from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, polyak_step
+from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.sharing import Sharing, TokenSelection
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
@@ -153,13 +154,15 @@ class GuidedEvaluation:
         branch_step: BranchStep,
         x: Tensor,
         sigma: Tensor,
+        noise_model: NoiseModel,
         inner: Callable[[Options], Any] | None,
     ) -> None:
         if run.layout is None:
             raise DragonError("there is no energy to guide with")
         self.unet, self.run, self.branch_step, self.inner = unet, run, branch_step, inner
         self.layout = run.layout
-        self.batch, self.sigma = x.shape[0], float(sigma)
+        self.batch, self.sigma, self.noise_model = x.shape[0], float(sigma), noise_model
+        self.to_z = noise_model.gradient_scale(sigma).float()
         self.grid = tuple(x.shape[-2:])
         self.tap = DecoderTap(run.blocks)
         self.shares: dict[Any, Tensor] = {}
@@ -196,7 +199,7 @@ class GuidedEvaluation:
         return comfy.samplers.calc_cond_batch(args["model"], conds, args["input"], args["sigma"], options)
 
     def _differentiate(self, executor: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """DIFFUSION_MODEL wrapper: the model's input is z = x / sqrt(1 + sigma²), the variable the paper differentiates by."""
+        """DIFFUSION_MODEL wrapper: ``z``, the model's input, is the variable the paper differentiates by, or goes along with it."""
         if tuple(z.shape[-2:]) != self.grid:
             raise DragonError(
                 "conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt"
@@ -211,7 +214,7 @@ class GuidedEvaluation:
             energies = chain.evaluate(self._laid_out(views.generation, len(shares)), views)
             mask = self.layout.edit_mask
             mask = mask if mask.shape[0] == 1 else mask.repeat(len(shares), 1, 1)
-            gradient = masked_gradient(z, energies, mask, views.generation)
+            gradient = self.to_z * masked_gradient(z, energies, mask, views.generation)
         if offload is not None:
             self.run.account(offload.tally)
         self.pulls = energies.edit.requires_grad
@@ -252,7 +255,7 @@ class GuidedEvaluation:
 
     def polyak_step(self, gradient: Tensor) -> Tensor | None:
         """How far the guidance may go where no edit pulls at anything; None where one does."""
-        return None if self.pulls else polyak_step(gradient, self._mean(lambda row: row.left), self.sigma)
+        return None if self.pulls else polyak_step(gradient, self._mean(lambda row: row.left), self.sigma, self.noise_model)
 
     def reading(self, step: int, guidance: Tensor, eps: Tensor) -> EnergyReading:
         size = guidance.flatten(1).norm(dim=1) / eps.flatten(1).norm(dim=1)

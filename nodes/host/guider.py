@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...dragon_core.diffusion.guidance import GuidanceScale
 from ...dragon_core.diffusion.loop import Prediction
+from ...dragon_core.diffusion.noise_model import FLOW, NoiseModel
 from ...dragon_core.diffusion.schedule import EditSchedule
 from ...dragon_core.diffusion.sharing import TokenSelection
 from ...dragon_core.diffusion.steps import unit_noise
@@ -154,8 +155,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             if self.edits:
                 seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
                 self.run.path = self._edited_path(seed or 0)
-                if first == 0:
-                    latent_image = self.inner_model.process_latent_out(self.run.path[0].to(latent_image))
+            if first == 0:
+                noise, latent_image = self._start(noise, latent_image)
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
             self.conds |= {KNOWN + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
@@ -163,13 +164,21 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             self.readings = self.run.readings
             self.run = None
 
+    def _start(self, noise: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """What ComfyUI mixes to the run's own start: of a latent nothing would be left at a flow's noisiest level."""
+        run, sigma = self.running(), self.branch.trajectory.sigmas[0].to(latent)
+        path = self.branch.trajectory.latents if run.path is None else run.path
+        if self.noise_model is FLOW:
+            return path[0].to(latent) / sigma, torch.zeros_like(latent)
+        return noise, latent if run.path is None else self.inner_model.process_latent_out(path[0].to(latent))
+
     def _edited_path(self, seed: int) -> Tensor:
         """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
         trajectory = self.branch.trajectory
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
         reference = self.pictures[1].latents if len(self.pictures) > 1 else None
         draft = None if self.draft is None else self.inner_model.process_latent_in(self.draft)
-        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft)
+        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft, self.noise_model)
 
     def _fitting(self, draft: Tensor | None) -> Tensor | None:
         """The draft's latent outside of inference mode, if it is one of the trajectory's picture."""
@@ -197,8 +206,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         sigma = timestep.flatten()[0]
         step, steps = self.branch.trajectory.index(float(sigma)), self.branch.trajectory.steps
         p = self.predict(x, step, sigma, self.schedule.guided(step, steps), model_options or {}, seed)
-        denoised = x - p.eps * sigma if p.denoised is None else p.denoised
-        return denoised if p.guidance is None else denoised - sigma * p.guidance
+        denoised = x - p.direction * sigma if p.denoised is None else p.denoised
+        return denoised if p.guidance is None else denoised - self.noise_model.guidance_scale(sigma) * p.guidance
 
     def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
         """One step's prediction, evaluating no more rows than it needs."""
@@ -214,17 +223,22 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         mine = with_patch(options, exchange, None)
         if not guided or branch_step is None or run.layout is None:
             denoised = super().predict_noise(x, timestep, mine, seed)
-            eps = (x - denoised) / sigma
-            return HostPrediction(eps, eps, None, denoised)
+            direction = (x - denoised) / sigma
+            return HostPrediction(direction, direction, None, denoised)
         unet = self.inner_model.diffusion_model
-        split = GuidedEvaluation(unet, run, branch_step, x, sigma, mine.get("sampler_calc_cond_batch_function"))
+        split = GuidedEvaluation(unet, run, branch_step, x, sigma, self.noise_model, mine.get("sampler_calc_cond_batch_function"))
         mine["sampler_calc_cond_batch_function"] = split
         denoised = super().predict_noise(x, timestep, mine, seed)
-        eps = (x - denoised) / sigma
+        direction = (x - denoised) / sigma
+        eps = self.noise_model.noise(x, direction, sigma)
         gradient = split.gradient()
         guidance = run.scale(gradient, eps, run.layout.support, split.polyak_step(gradient))
         run.readings.append(split.reading(step, guidance, eps))
-        return HostPrediction(eps, (x - split.positive) / sigma, guidance, denoised)
+        return HostPrediction(direction, (x - split.positive) / sigma, guidance, denoised)
+
+    @property
+    def noise_model(self) -> NoiseModel:
+        return self.branch.trajectory.noise_model
 
     def running(self) -> Run:
         if self.run is None:

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ...dragon_core.diffusion.inversion import invert
+from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
-from .model import family, fingerprint, require_supported
+from .model import family, fingerprint, noise_model_of, require_supported
 from .tokens import SHARING
 
 Options = dict[str, Any]
@@ -23,8 +24,8 @@ Options = dict[str, Any]
 class InversionSampler(comfy.samplers.Sampler):
     """DDIM inversion as a SAMPLER, so that loading, conditioning, hooks, progress and previews are ComfyUI's own."""
 
-    def __init__(self, refinement: int) -> None:
-        self.refinement = refinement
+    def __init__(self, refinement: int, noise_model: NoiseModel) -> None:
+        self.refinement, self.noise_model = refinement, noise_model
         self.path: Tensor | None = None
 
     def sample(
@@ -42,7 +43,7 @@ class InversionSampler(comfy.samplers.Sampler):
             raise DragonError("DragonInvert: there is no latent to invert")
         seen = latent_image
 
-        def eps(x: Tensor, sigma: Tensor) -> Tensor:
+        def direction(x: Tensor, sigma: Tensor) -> Tensor:
             nonlocal seen
             seen = model_wrap(x, sigma.reshape(1).expand(x.shape[0]), **extra_args)
             return (x - seen) / sigma
@@ -52,7 +53,7 @@ class InversionSampler(comfy.samplers.Sampler):
             if callback is not None:
                 callback(done - 1, seen, seen, len(sigmas) - 1)
 
-        self.path = invert(latent_image, sigmas, eps, self.refinement, progress)
+        self.path = invert(latent_image, sigmas, direction, self.refinement, progress, self.noise_model)
         return self.path[0]
 
 
@@ -75,7 +76,8 @@ def invert_latent(
     guider = comfy.samplers.CFGGuider(plain)
     guider.inner_set_conds({"positive": positive})
     guider.set_cfg(1.0)
-    sampler = InversionSampler(refinement)
+    noise_model = noise_model_of(model)
+    sampler = InversionSampler(refinement, noise_model)
     start = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, callback=callback, seed=0)
     if sampler.path is None or not torch.isfinite(sampler.path).all():
         raise DragonError("inversion diverged to values that are not numbers: use more steps or another precision")
@@ -83,4 +85,4 @@ def invert_latent(
     path = sampler.path.to("cpu", torch.float32)
     # Exactly what any sampler makes of start_latent, so that all of them begin alike.
     path[0] = model.model.process_latent_in(start.cpu().float())
-    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio), start.cpu()
+    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio, noise_model), start.cpu()

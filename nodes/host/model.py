@@ -10,15 +10,15 @@ import comfy.ldm.modules.diffusionmodules.openaimodel as openaimodel
 import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
+import comfy.model_sampling
 import comfy.samplers
 import comfy.utils
 from torch import Tensor
 
+from ...dragon_core.diffusion.noise_model import FLOW, VP, NoiseModel
 from ...dragon_core.errors import DragonError
 
-WHOLE = (
-    "which guidance needs: close other programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
-)
+WHOLE = "which guidance needs: close other programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
 
 
 def family(model: comfy.model_patcher.ModelPatcher) -> str:
@@ -27,20 +27,33 @@ def family(model: comfy.model_patcher.ModelPatcher) -> str:
 
 
 def require_supported(model: comfy.model_patcher.ModelPatcher) -> None:
-    """Raise unless the model is a plain image UNet with noise or v-prediction."""
+    """Raise unless the model is a plain image UNet that predicts noise, v or a flow."""
     unet = getattr(model.model, "diffusion_model", None)
     hint = "use a Stable Diffusion 1.x, 2.x or SDXL checkpoint, or DragonMiniModel"
-    if unet is None or type(unet) is not openaimodel.UNetModel or getattr(unet, "default_num_video_frames", None) is not None:
+    if unet is None or not isinstance(unet, openaimodel.UNetModel) or getattr(unet, "default_num_video_frames", None) is not None:
         raise DragonError(f"{family(model)} models are not supported yet (only UNets are): {hint}")
-    if model.model.model_type not in (comfy.model_base.ModelType.EPS, comfy.model_base.ModelType.V_PREDICTION):
-        raise DragonError(f"{family(model)} predicts {model.model.model_type.name}, which is not supported yet: {hint}")
+    noise_model_of(model)
     if unet.in_channels != model.model.latent_format.latent_channels:
         raise DragonError(f"inpainting and edit models ({unet.in_channels} input channels) are not supported yet: {hint}")
 
 
+def noise_model_of(model: comfy.model_patcher.ModelPatcher) -> NoiseModel:
+    """How the model mixes picture and noise, by what samples it: a node such as ModelSamplingDiscrete may have exchanged that."""
+    sampling = model.get_model_object("model_sampling")
+    if isinstance(sampling, comfy.model_sampling.CONST):
+        return FLOW
+    plain = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(sampling, comfy.model_sampling.IMG_TO_IMG)
+    if plain and getattr(sampling, "sigma_data", 1.0) == 1.0:
+        return VP
+    raise DragonError(
+        f"{family(model)} predicts {model.model.model_type.name}, which is not supported yet: use a model that predicts noise or v, or a "
+        "rectified flow"
+    )
+
+
 def fingerprint(model: comfy.model_patcher.ModelPatcher) -> str:
-    """Tells base checkpoints apart; LoRAs and other patches do not change it."""
-    digest = hashlib.sha256(family(model).encode())
+    """Tells base checkpoints apart, and kinds of noise model; LoRAs and other patches do not change it."""
+    digest = hashlib.sha256(f"{family(model)} {noise_model_of(model)}".encode())
     for name in ("input_blocks.0.0.weight", "time_embed.0.weight"):
         key = f"diffusion_model.{name}"
         weight = model.backup[key].weight if key in model.backup else comfy.utils.get_attr(model.model, key)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
-from .model import family, fingerprint, require_supported
+from .model import family, fingerprint, noise_model_of, require_supported
 from .tokens import SHARING
 
 Options = dict[str, Any]
@@ -72,4 +72,4 @@ def record_sampling(
     if not torch.isfinite(path).all():
         raise DragonError("the picture ended in values that are not numbers: lower cfg, or use another precision")
     ratio = getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
-    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio), result
+    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio, noise_model_of(model)), result

@@ -101,11 +101,14 @@ def test_inpainting_unet(run: Any, scene: Any, refused: Any) -> None:
         run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
 
 
-def test_flow_matching_unet(run: Any, scene: Any, refused: Any) -> None:
-    """A UNet of the right class that predicts something else."""
-    kind = comfy.model_base.ModelType.FLOW
-    model = patcher(comfy.supported_models.SD15(UNET), lambda config: comfy.model_base.BaseModel(config, model_type=kind, device="meta"))
-    with refused("DragonInvert", "predicts FLOW", "not supported yet"):
+@pytest.mark.parametrize("name", ["IMG_TO_IMG", "EDM"])
+def test_unet_with_another_noise_model(run: Any, scene: Any, refused: Any, name: str) -> None:
+    """A UNet of the right class that predicts something else, or whose pictures are half as wide (Playground 2.5)."""
+    config = comfy.supported_models.SD15(UNET)
+    config.sampling_settings = {"sigma_data": 0.5}
+    kind = comfy.model_base.ModelType[name]
+    model = patcher(config, lambda config: comfy.model_base.BaseModel(config, model_type=kind, device="meta"))
+    with refused("DragonInvert", f"predicts {name}", "not supported yet"):
         run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
 
 
