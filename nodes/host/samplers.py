@@ -74,7 +74,7 @@ class DragonEuler(comfy.samplers.Sampler):
                 injected = min(injected, 1 - 1 / trajectory.steps)
             blending = LatentBlending(run.path, outside, Window(0.0, injected), free)
         # Windows are shares of the whole schedule, also when SIGMAS are a part of it.
-        x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, blending, span)
+        x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, blending, span, trajectory.noise_model)
         return sampling.inverse_noise_scaling(sigmas[-1], x)
 
 
