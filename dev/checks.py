@@ -28,7 +28,7 @@ LOG = logging.getLogger(__name__)
 TIERS = ("core", "nodes", "server", "browser", "slow")
 DEFAULT = ("lint", "core", "nodes", "server", "browser")
 PACK_PARTS = ("__init__.py", "nodes", "dragon_core")
-TOOL_PARTS = ("dev", "training", "benchmarks")
+TOOL_PARTS = ("dev", "toy_world", "training", "benchmarks")
 
 
 def run(arguments: list[str]) -> int:

@@ -16,6 +16,8 @@ from comfy.ldm.modules.attention import optimized_attention_for_device
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor, nn
 
+from toy_world import scene
+
 CONFIG = json.loads((Path(__file__).parents[1] / "mini_model" / "config.json").read_text())
 OPS = comfy.ops.disable_weight_init
 
@@ -57,6 +59,11 @@ def tokenise(captions: list[str]) -> Tensor:
     """Token ids (N, 77) exactly as ComfyUI's CLIPTextEncode makes them."""
     tokenizer = comfy.sd1_clip.SDTokenizer()
     return torch.tensor([[token for token, _ in tokenizer.tokenize_with_weights(c)[0]] for c in captions])
+
+
+def vocabulary() -> Tensor:
+    """Ids of the tokens that captions of training scenes can contain, ascending."""
+    return torch.unique(tokenise(["", *scene.words()]))
 
 
 def encode_text(text: comfy.clip_model.CLIPTextModel, tokens: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
-"""Train the miniature UNet and its text encoder together, by v-prediction on stored latents.
+"""Train the miniature UNet and its text encoder together, by v-prediction on latents of rooms that are drawn as training goes on.
 
-``python -m training.unet --images 1000000`` trains or resumes: the checkpoint holds weights, their moving average, optimizer and the
-number of images seen. Where there is no checkpoint it goes on from the shipped weights, or starts anew with ``--from-scratch``.
-``--compile`` is half as fast again on a CPU, after three minutes of compiling. ``--closeups 0.7`` gives that share of the steps to
-quarter-sized crops around the object of one-object scenes: most of a picture is wall and floor, which are learned long before objects.
-A step counts as ``--batch`` images either way.
+``python -m training.unet`` trains or resumes: the checkpoint holds weights, their moving average, optimizer and the number of images
+seen. Where there is no checkpoint it goes on from the shipped weights, or starts anew with ``--from-scratch``.
+A share of the steps is given to close-ups, quarter-sized crops around the object of a one-object scene, twice as many a step: most of
+a picture is wall and floor, which are learned long before objects. ``--anneal N`` brings the rate down over the last N images.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import latents, networks, pictures, shipped, world
+from toy_world.scene import Placed, Scene
+
+from . import latents, networks, pictures, shipped
 
 log = logging.getLogger(__name__)
 CHECKPOINT = pictures.WORK / "unet.pt"
@@ -64,7 +65,7 @@ def channels_last(model: Mini) -> Mini:
     return model
 
 
-def closeup(z: Tensor, placed: world.Placed, g: torch.Generator) -> Tensor:
+def closeup(z: Tensor, placed: Placed, g: torch.Generator) -> Tensor:
     """A square of half the side of a latent (4, H, W), somewhere around the object in it."""
     whole = z.shape[-1]
     side = whole // 2
@@ -72,6 +73,11 @@ def closeup(z: Tensor, placed: world.Placed, g: torch.Generator) -> Tensor:
     centre = torch.tensor([placed.y - placed.size / 2, placed.x]) * whole + shift
     y, x = ((centre - side / 2).round().clamp(0, whole - side)).int().tolist()
     return z[:, y : y + side, x : x + side]
+
+
+def single(scenes: list[Scene]) -> Tensor:
+    """Indices of the scenes with one object."""
+    return torch.tensor([i for i, scene in enumerate(scenes) if len(scene.objects) == 1])
 
 
 @torch.no_grad()
@@ -87,31 +93,27 @@ def heldout_loss(model: nn.Module, z: Tensor, tokens: Tensor, acp: Tensor) -> fl
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--from-scratch", action="store_true", help="start from nothing instead of the shipped weights")
-    parser.add_argument("--closeups", type=float, default=0.0, help="share of the steps on crops around an object, twice as many a step")
+    parser.add_argument("--closeups", type=float, help="share of the steps on close-ups; default: 0.9 up to 100,000 images, then 0.5")
     parser.add_argument("--images", type=int, default=1_000_000, help="stop when this many images have been seen in all")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--anneal", type=int, default=0, help="bring the rate down to 3 %% linearly over the last so many images")
-    parser.add_argument("--scenes", type=int, default=8000)
+    parser.add_argument("--uses", type=int, default=8, help="how often a scene is used, on average, before another one is drawn")
     parser.add_argument("--compile", action="store_true", help="compile the UNet")
     parser.add_argument("--save-every", type=int, default=4000, help="images between checkpoints")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     device = host.device
-
-    data = torch.from_numpy(latents.training_latents(args.scenes))
-    scenes = [world.sample_scene("train", seed) for seed in range(args.scenes)]
-    tokens = networks.tokenise([scene.caption for scene in scenes])
-    alone = torch.tensor([i for i, scene in enumerate(scenes) if len(scene.objects) == 1])
+    pool = latents.Pool()
+    mean, std = latents.statistics()
     empty = networks.tokenise([""])
     held_tokens = networks.tokenise(pictures.captions("heldout", HELDOUT)).to(device)
     held_pictures = np.stack([pictures.picture("heldout", i) for i in range(HELDOUT)])
-    mean, std = latents.statistics()
     encoder = latents.load_encoder()
     held = torch.cat([latents.encode(encoder, held_pictures[i : i + 32]) for i in range(0, HELDOUT, 32)])
     held = ((held.clone() - mean) / std).to(device)
 
-    vocabulary = torch.unique(torch.cat((tokens, empty, held_tokens.cpu())))
+    vocabulary = networks.vocabulary()
     model, average = (channels_last(Mini(vocabulary).to(device)) for _ in range(2))
     log.info("%.1f M parameters in the UNet", sum(p.numel() for p in model.unet.parameters()) / 1e6)
     if args.compile:
@@ -126,8 +128,7 @@ def main() -> None:
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
-        seen = saved["seen"]
-        warmed = saved.get("warmed", 0)  # checkpoints from before training could begin with the shipped weights
+        seen, warmed = saved["seen"], saved["warmed"]
     else:
         if not args.from_scratch:
             model.load_state_dict(shipped.mini(vocabulary))
@@ -135,6 +136,7 @@ def main() -> None:
         average.load_state_dict(model.state_dict())
     log.info("begins at %d images", seen)
     acp = networks.alphas_cumprod().to(device)
+    alone = single(pool.scenes)
     began, first, running = time.monotonic(), seen, []
     while seen < args.images:
         g = torch.Generator().manual_seed(seen)
@@ -143,16 +145,20 @@ def main() -> None:
             rate *= 0.03 + 0.97 * (args.images - seen) / args.anneal
         for group in optimizer.param_groups:
             group["lr"] = args.lr * rate
-        if float(torch.rand((), generator=g)) < args.closeups:
+        while len(pool.raw) * args.uses < seen - warmed:
+            pool.grow()
+            alone = single(pool.scenes)
+        share = args.closeups if args.closeups is not None else 0.9 if seen - warmed < 100_000 else 0.5
+        if float(torch.rand((), generator=g)) < share:
             batch = 2 * args.batch
             index = alone[torch.randint(len(alone), (batch,), generator=g)]
-            z = torch.stack([closeup(data[i], scenes[i].objects[0], g) for i in index.tolist()])
+            z = torch.stack([closeup(pool.raw[i], pool.scenes[i].objects[0], g) for i in index.tolist()])
         else:
             batch = args.batch
-            index = torch.randint(len(data), (batch,), generator=g)
-            z = data[index]
-        z = z.float().to(device)
-        words = torch.where(torch.rand(batch, 1, generator=g) < 0.1, empty, tokens[index]).to(device)
+            index = torch.randint(len(pool.raw), (batch,), generator=g)
+            z = pool.raw[index]
+        z = ((z.float() - mean) / std).to(device)
+        words = torch.where(torch.rand(batch, 1, generator=g) < 0.1, empty, pool.tokens[index]).to(device)
         timesteps = ((torch.arange(batch) + torch.rand(batch, generator=g)) / batch * 1000).long().to(device)
         noise = torch.randn(z.shape, generator=g).to(device)
         loss = v_loss(model, z, words, timesteps, noise, acp).mean()
@@ -160,23 +166,22 @@ def main() -> None:
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        seen += args.batch
+        before, seen = seen, seen + batch
         decay = min(0.9995, 1 - 30 / (seen / args.batch + 60))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
         running.append(loss.item())
-        if seen % (args.batch * 50) == 0:
+        if seen // 800 != before // 800:
             speed = (seen - first) / (time.monotonic() - began)
             log.info("%d images  loss %.4f  %.1f images/s", seen, sum(running) / len(running), speed)
             running.clear()
-        if seen // args.save_every != (seen - args.batch) // args.save_every or seen >= args.images:
+        if seen // args.save_every != before // args.save_every or seen >= args.images:
             networks_now = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-            state = {**networks_now, "seen": seen, "warmed": warmed}
-            torch.save(state, CHECKPOINT.with_suffix(".partial"))
+            torch.save({**networks_now, "seen": seen, "warmed": warmed}, CHECKPOINT.with_suffix(".partial"))
             CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
             value = heldout_loss(average, held, held_tokens, acp)
             with CURVE.open("a") as curve:
-                curve.write(json.dumps({"images": seen, "closeups": args.closeups, "heldout_loss": value}) + "\n")
+                curve.write(json.dumps({"images": seen, "heldout_loss": value}) + "\n")
             log.info("held-out loss %.4f (%s)", value, "finite" if math.isfinite(value) else "BROKEN")
 
 

@@ -1,29 +1,32 @@
-"""Train the miniature VAE: TAESD's architecture (f = 8, 4 channels), from scratch, on random crops of rendered scenes.
+"""Train the miniature VAE: TAESD's architecture (f = 8, 4 channels), on random crops of rooms and of dead leaves.
 
-``python -m training.vae --steps 3000`` trains or resumes. ``--decoder-only`` goes on with the encoder frozen, so that the
-latents a UNet was trained on stay valid. Loss: L1 + L1 of differences + MSE + L1 of a low-pass; a little noise on the
-latents and a small z² penalty keep the latent space smooth and near unit scale.
+``python -m training.vae`` trains or resumes; where there is no checkpoint it goes on from the shipped weights, or starts
+anew with ``--from-scratch``. ``--decoder-only`` goes on with the encoder frozen, so that the latents a UNet is trained on stay valid.
+Loss: L1 + L1 of differences + MSE + L1 of a low-pass; a little noise on the latents and a small z² penalty keep the latent space smooth
+and near unit scale.
 """
 
 from __future__ import annotations
+
+from . import host  # isort: skip - configures ComfyUI before its modules load
 
 import argparse
 import logging
 import math
 import time
 
-from . import host  # isort: skip - configures ComfyUI before its modules load
-
 import comfy.taesd.taesd
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from . import pictures, shipped
 
 log = logging.getLogger(__name__)
 CHECKPOINT = pictures.WORK / "vae.pt"
+NOISE = 0.05
 
 
 def weights() -> dict[str, dict[str, Tensor]]:
@@ -50,7 +53,7 @@ def reconstruction_loss(out: Tensor, target: Tensor) -> Tensor:
     error = out - target
     edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
     low = F.avg_pool2d(error, 8).abs().mean()
-    return error.abs().mean() + edges + 0.5 * low + 2.0 * error.square().mean()
+    return error.abs().mean() + 0.5 * edges + 0.5 * low + 6.0 * error.square().mean()
 
 
 def psnr(out: Tensor, target: Tensor) -> float:
@@ -58,44 +61,35 @@ def psnr(out: Tensor, target: Tensor) -> float:
 
 
 @torch.no_grad()
-def heldout_psnr(encoder: nn.Module, decoder: nn.Module, count: int = 24) -> float:
+def heldout_psnr(encoder: nn.Module, decoder: nn.Module, count: int = 8, lit: bool = True) -> float:
     """Median PSNR (dB) of whole held-out scenes."""
     values = []
     for seed in range(count):
-        x = torch.from_numpy(pictures.picture("heldout", seed)).permute(2, 0, 1)[None].float() / 255
+        x = torch.from_numpy(pictures.picture("heldout", seed, lit)).permute(2, 0, 1)[None].float() / 255
         values.append(psnr(decoder(encoder(x)).clamp(0, 1), x))
     return float(np.median(values))
 
 
-def batches(data: np.ndarray, size: int, crop: int, seed: int) -> Tensor:
-    """One random batch of crops (B, 3, crop, crop) in [0, 1]."""
-    rng = np.random.default_rng(seed)
-    side = data.shape[1]
-    out = np.empty((size, crop, crop, 3), np.uint8)
-    for i in range(size):
-        index, x = rng.integers(len(data)), rng.integers(side - crop + 1)
-        y = min(side - crop, int(rng.triangular(0, 0.6 * (side - crop), side - crop + 1)))  # objects stand below the middle
-        out[i] = data[index, y : y + crop, x : x + crop]
-    return torch.from_numpy(out).permute(0, 3, 1, 2).float() / 255
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--from-scratch", action="store_true", help="start from nothing instead of the shipped weights")
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1.2e-3)
-    parser.add_argument("--scenes", type=int, default=12000)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--decoder-only", action="store_true")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     torch.manual_seed(0)
+    pictures.WORK.mkdir(parents=True, exist_ok=True)
     device = host.device
-    data = pictures.training_pictures(args.scenes)
     encoder, decoder = comfy.taesd.taesd.Encoder(), comfy.taesd.taesd.Decoder()
-    for net in (encoder, decoder):
-        initialise(net)
-        net.to(device, memory_format=torch.channels_last)
+    for net, known in zip((encoder, decoder), shipped.vae().values(), strict=True):
+        if args.from_scratch:
+            initialise(net)
+        else:
+            net.load_state_dict(known)
+        net.to(device, memory_format=host.layout)
     parameters = list(decoder.parameters()) if args.decoder_only else [*encoder.parameters(), *decoder.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.99), weight_decay=1e-4)
     start = 0
@@ -106,20 +100,22 @@ def main() -> None:
         if saved["decoder_only"] == args.decoder_only and saved["step"] < args.steps:
             optimizer.load_state_dict(saved["optimizer"])
             start = saved["step"]
+    else:
+        log.info("held-out PSNR %.2f dB, flat %.2f dB", heldout_psnr(encoder, decoder), heldout_psnr(encoder, decoder, lit=False))
     encoder.requires_grad_(not args.decoder_only)
 
-    def autoencode(x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        z = encoder(x)
-        return decoder(z + 0.05 * noise), z
-
     began = time.monotonic()
-    for step in range(start, args.steps):
+    batches = DataLoader(
+        pictures.Crops(args.batch, args.crop), batch_size=None, sampler=range(start, args.steps), num_workers=1, prefetch_factor=4
+    )
+    for step, batch in zip(range(start, args.steps), batches, strict=True):
         warm = min(1.0, (step + 1) / 50)
         for group in optimizer.param_groups:
             group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
-        x = batches(data, args.batch, args.crop, seed=step).to(device, memory_format=torch.channels_last)
+        x = batch.to(device, memory_format=host.layout)
         with host.autocast():
-            out, z = autoencode(x, torch.randn(args.batch, 4, args.crop // 8, args.crop // 8, device=device))
+            z = encoder(x)
+            out = decoder(z + NOISE * torch.randn_like(z))
         loss = reconstruction_loss(out.float(), x) + 2e-3 * z.float().square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -128,11 +124,11 @@ def main() -> None:
         if (step + 1) % 50 == 0:
             rate = (time.monotonic() - began) / (step + 1 - start)
             log.info("step %d  loss %.4f  z std %.2f  %.2f s/step", step + 1, loss.item(), z.float().std().item(), rate)
-        if (step + 1) % 300 == 0 or step + 1 == args.steps:
+        if (step + 1) % 200 == 0 or step + 1 == args.steps:
             state = {"encoder": encoder.state_dict(), "decoder": decoder.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save({**state, "step": step + 1, "decoder_only": args.decoder_only}, CHECKPOINT.with_suffix(".partial"))
             CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
-            log.info("held-out PSNR %.2f dB", heldout_psnr(encoder, decoder))
+            log.info("held-out PSNR %.2f dB, flat %.2f dB", heldout_psnr(encoder, decoder), heldout_psnr(encoder, decoder, lit=False))
 
 
 if __name__ == "__main__":

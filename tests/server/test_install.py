@@ -111,4 +111,4 @@ def test_what_is_not_there_is_refused(installed: Server) -> None:
 def test_release_leaves_out_what_users_do_not_need(server: Server) -> None:
     folder = server.base / "custom_nodes" / PACK_NAME
     assert (folder / "__init__.py").is_file()
-    assert [name for name in ("dev", "tests", "training", "benchmarks", ".ci") if (folder / name).exists()] == []
+    assert [name for name in ("dev", "tests", "toy_world", "training", "benchmarks", ".ci") if (folder / name).exists()] == []

@@ -1,7 +1,7 @@
 """The objects of the miniature world: Microsoft's Fluent 3D emoji (MIT), taken from the npm package that carries them.
 
 An identity is a word a caption can use and the picture it names. Identities in :data:`UNSEEN` never enter training;
-they are the benchmark's ``unseen`` split.
+they are the benchmark's ``unseen`` split. The flat world, which the first weights were trained on, has lists of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 PACKAGE = "@lobehub/fluent-emoji-3d@1.1.0"
 CACHE = Path.home() / ".cache" / "dragon-diffusion" / "emoji"
 
-SEEN: dict[str, str] = {
+_CODES: dict[str, str] = {
     "apple": "1f34e",
     "orange": "1f34a",
     "pear": "1f350",
@@ -72,9 +72,6 @@ SEEN: dict[str, str] = {
     "backpack": "1f392",
     "diamond": "1f48e",
     "dinosaur": "1f995",
-}
-
-UNSEEN: dict[str, str] = {
     "watermelon": "1f349",
     "lemon": "1f34b",
     "rex": "1f996",
@@ -89,8 +86,30 @@ UNSEEN: dict[str, str] = {
     "violin": "1f3bb",
 }
 
+SEEN = (
+    "apple", "orange", "strawberry", "pineapple", "pumpkin", "mushroom", "cactus", "tree", "doughnut", "cake",
+    "basketball", "balloon", "gift", "teapot", "camera", "television", "guitar", "robot", "penguin", "turtle",
+    "duck", "frog", "elephant", "car", "house", "chair", "backpack", "diamond", "dinosaur", "drum",
+)
+UNSEEN = (
+    "lemon", "octopus", "bucket", "truck", "rabbit", "honey", "sheep", "lion",
+)
+
+FLAT_SEEN = (
+    "apple", "orange", "pear", "strawberry", "pineapple", "tomato", "mushroom", "cactus", "plant", "tree",
+    "hamburger", "doughnut", "cupcake", "cake", "football", "basketball", "balloon", "gift", "pumpkin",
+    "trophy", "teapot", "camera", "television", "radio", "guitar", "drum", "bell", "crown", "robot", "ghost",
+    "penguin", "turtle", "duck", "owl", "frog", "chick", "bear", "elephant", "whale", "snail", "car", "bus",
+    "tractor", "train", "castle", "house", "chair", "backpack", "diamond", "dinosaur",
+)
+FLAT_UNSEEN = (
+    "watermelon", "lemon", "rex", "taxi", "octopus", "bucket", "truck", "rabbit", "honey", "sheep", "lion",
+    "violin",
+)
+
 #: Identities that also come recoloured: the caption then carries one of :data:`HUES`.
-RECOLOURED = ("balloon", "gift", "teapot", "car", "chair", "backpack", "cupcake", "diamond")
+RECOLOURED = ("balloon", "gift", "teapot", "car", "chair", "backpack", "diamond")
+FLAT_RECOLOURED = ("balloon", "gift", "teapot", "car", "chair", "backpack", "cupcake", "diamond")
 HUES: dict[str, float] = {"red": 0.0, "yellow": 0.14, "green": 0.36, "blue": 0.6, "purple": 0.77}
 
 
@@ -113,7 +132,7 @@ def fetch() -> Path:
 @functools.lru_cache(maxsize=256)
 def sprite(name: str, colour: str | None = None) -> np.ndarray:
     """Premultiplied RGBA picture of an identity, cropped to its visible part: float32 (H, W, 4) in [0, 1]."""
-    code = {**SEEN, **UNSEEN}[name]
+    code = _CODES[name]
     folder = fetch()
     path = next(p for p in (folder / f"{code}.webp", folder / f"{code}-fe0f.webp") if p.is_file())
     with Image.open(path) as picture:

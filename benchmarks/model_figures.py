@@ -1,6 +1,6 @@
 """Held-out figures of the exported model, through the pack's own nodes: what ``mini_model/MODEL_CARD.md`` reports.
 
-``python3 -m dev run -- -m training.evaluate --out DIR`` writes ``figures.json`` and the picture sheets.
+``python3 -m dev run -- -m benchmarks.model_figures --out DIR`` writes ``figures.json`` and the picture sheets.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks.cases import to_bytes
 from benchmarks.host import Host
-
-from . import pictures, world
+from toy_world.render import object_mask, render
+from toy_world.scene import SIDE, Placed, sample_scene
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ PROMPTS = (
 
 def picture(split: str, seed: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """A scene as float32 (side, side, 3) in [0, 1]."""
-    return pictures.picture(split, seed).astype(np.float32) / np.float32(255)
+    return to_bytes(render(sample_scene(split, seed))).astype(np.float32) / np.float32(255)
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -56,7 +57,7 @@ def inversion_round_trip(host: Host, count: int, steps: int = 50) -> list[float]
     model = host.loaded[0]
     values = []
     for seed in range(count):
-        scene = world.sample_scene("heldout", seed)
+        scene = sample_scene("heldout", seed)
         latent = host.encode(picture("heldout", seed))
         positive = host.text(scene.caption)
         trajectory, _, _ = host.run("DragonInvert", model=model, positive=positive, latent=latent, steps=steps)
@@ -75,12 +76,12 @@ def correspondence(host: Host, count: int, timestep: int = 100) -> dict[str, flo
     on_object: list[float] = []
     within: list[float] = []
     for seed in range(count):
-        scene = world.sample_scene("heldout", 5000 + seed, objects=1)
+        scene = sample_scene("heldout", 5000 + seed, objects=1)
         placed = scene.objects[0]
         x = placed.x + 0.25 if placed.x < 0.5 else placed.x - 0.25
-        moved = scene.replacing(0, type(placed)(placed.name, placed.colour, x, placed.y, placed.size, placed.flip))
-        taps = [decoder_features(host, model, world.render(s), scene.caption, timestep, seed * 2 + i) for i, s in enumerate((scene, moved))]
-        masks = [torch.from_numpy(world.object_mask(s.objects[0]).astype(np.float32))[None, None] for s in (scene, moved)]
+        moved = scene.replacing(0, Placed(placed.name, placed.colour, x, placed.y, placed.size, placed.flip))
+        taps = [decoder_features(host, model, render(s), scene.caption, timestep, seed * 2 + i) for i, s in enumerate((scene, moved))]
+        masks = [torch.from_numpy(object_mask(s.objects[0]).astype(np.float32))[None, None] for s in (scene, moved)]
         for level, (a, b) in enumerate(zip(*taps, strict=True)):
             h, w = a.shape[-2:]
             source, target = (F.adaptive_avg_pool2d(m, (h, w))[0, 0] > 0.5 for m in masks)
@@ -134,7 +135,7 @@ def prompt_sheet(host: Host, path: Path) -> None:
     model = host.loaded[0]
     drawn = []
     for seed, prompt in enumerate(PROMPTS):
-        empty = {"samples": torch.zeros(1, 4, world.SIDE // 8, world.SIDE // 8)}
+        empty = {"samples": torch.zeros(1, 4, SIDE // 8, SIDE // 8)}
         latent = host.run(
             "KSampler", model=model, seed=seed, steps=50, cfg=4.0, sampler_name="euler", scheduler="normal",
             positive=host.text(prompt), negative=host.text(""), latent_image=empty, denoise=1.0,
