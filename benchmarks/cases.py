@@ -2,7 +2,9 @@
 
 Files, all of one size: ``source.png``, ``truth.png``, ``clean.png`` (the scene without the object), ``mask.png`` and
 ``truth_mask.png`` (white = object, in the source and in the answer). For appearance and paste also ``reference.png`` and
-``reference_mask.png``, which may have a size of their own. And ``edit.json``, pixels and (x, y) throughout:
+``reference_mask.png``, which may have a size of their own. Where light and shadow are part of the answer, ``shadow_before.png`` and
+``shadow_after.png``: source and answer without the object itself, but with its shadow and reflection (masks are then of the object alone).
+And ``edit.json``, pixels and (x, y) throughout:
 
 ========== =========================================================================================================
 move       ``{"task": "move", "prompt": "…", "dx": 40, "dy": -6}``
@@ -10,6 +12,7 @@ resize     ``dx``, ``dy``, ``scale``: T(p) = c + scale (p − c) + (dx, dy), c t
 drag       ``points``: ``[[[handle x, handle y], [target x, target y]], …]``
 appearance the object of mask.png gets the look of reference_mask.png's and keeps its shape; masks without shadows, and
            clean.png keeps the object's shadow
+remove     nothing more; truth_mask.png is black, and truth.png is clean.png
 paste      ``dx``, ``dy``, ``scale``: T as for resize, from pixels of reference.png to pixels of source.png, c the centroid
            of reference_mask.png. mask.png is where the object will stand (= truth_mask.png), clean.png is the source
 ========== =========================================================================================================
@@ -37,7 +40,10 @@ Mask = npt.NDArray[np.bool_]
 """(H, W), True on the object."""
 Point = tuple[float, float]
 
-TASKS = ("move", "resize", "drag", "appearance", "paste")
+PICTURES = ("source", "truth", "clean", "reference", "shadow_before", "shadow_after")
+TASKS = ("move", "resize", "drag", "appearance", "paste", "remove")
+SHADOW = 0.03
+"""Change of a channel that counts as a shadow or a reflection."""
 WITH_REFERENCE = ("appearance", "paste")
 
 
@@ -80,6 +86,21 @@ class Case:
     truth_mask: Mask
     reference: Picture | None = None
     reference_mask: Mask | None = None
+    shadow_before: Picture | None = None
+    shadow_after: Picture | None = None
+    """Of lit scenes."""
+
+    @property
+    def shadows(self) -> tuple[Picture, ...]:
+        """What may lie behind the object beside the clean scene: none in flat scenes."""
+        return tuple(picture for picture in (self.shadow_before, self.shadow_after) if picture is not None)
+
+    @property
+    def shadow_mask(self) -> Mask:
+        """Where a shadow or a reflection was or should be, outside the objects."""
+        changed = [np.abs(picture - self.clean).max(axis=-1) >= SHADOW for picture in self.shadows]
+        mask: Mask = np.logical_or.reduce(changed, axis=0) & ~self.mask & ~self.truth_mask
+        return mask
 
     @property
     def side(self) -> int:
@@ -117,13 +138,16 @@ def load_case(folder: Path) -> Case:
         truth=load_picture(folder / "truth.png"),
         clean=load_picture(folder / "clean.png"),
         mask=_load_mask(folder / "mask.png"),
-        truth_mask=_load_mask(folder / "truth_mask.png"),
+        truth_mask=_load_mask(folder / "truth_mask.png", may_be_empty=edit.task == "remove"),
         reference=load_picture(folder / "reference.png") if has_reference else None,
         reference_mask=_load_mask(folder / "reference_mask.png") if has_reference else None,
+        shadow_before=_load_if_there(folder / "shadow_before.png"),
+        shadow_after=_load_if_there(folder / "shadow_after.png"),
     )
     height, width = case.mask.shape
-    for name in ("source", "truth", "clean", "truth_mask"):
-        found = getattr(case, name).shape[:2]
+    for name in ("source", "truth", "clean", "truth_mask", "shadow_before", "shadow_after"):
+        array = getattr(case, name)
+        found = (height, width) if array is None else array.shape[:2]
         if found != (height, width):
             raise CaseError(f"{folder / name}.png is {found[1]}×{found[0]}, but mask.png is {width}×{height}; make all files one size.")
     if case.reference is not None and case.reference_mask is not None and case.reference.shape[:2] != case.reference_mask.shape:
@@ -148,7 +172,8 @@ def save_case(case: Case, parent: Path) -> Path:
     """Write the case as ``parent/<its name>``; pictures are stored in 8 bits."""
     folder = parent / case.name
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in (("source", case.source), ("truth", case.truth), ("clean", case.clean), ("reference", case.reference)):
+    for name in PICTURES:
+        picture: Picture | None = getattr(case, name)
         if picture is not None:
             save_picture(picture, folder / f"{name}.png")
     for name, mask in (("mask", case.mask), ("truth_mask", case.truth_mask), ("reference_mask", case.reference_mask)):
@@ -161,7 +186,7 @@ def save_case(case: Case, parent: Path) -> Path:
 def digest(case: Case) -> str:
     """Short fingerprint of everything in the case, so that results of an altered case are not taken for its own."""
     total = hashlib.sha256(json.dumps(_edit_fields(case.edit), sort_keys=True).encode())
-    for array in (case.source, case.truth, case.clean, case.mask, case.truth_mask, case.reference, case.reference_mask):
+    for array in (case.source, case.truth, case.clean, case.mask, case.truth_mask, case.reference, case.reference_mask, *case.shadows):
         total.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
     return total.hexdigest()[:16]
 
@@ -182,10 +207,14 @@ def to_bytes(picture: Picture) -> npt.NDArray[np.uint8]:
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _load_mask(path: Path) -> Mask:
+def _load_if_there(path: Path) -> Picture | None:
+    return load_picture(path) if path.is_file() else None
+
+
+def _load_mask(path: Path, may_be_empty: bool = False) -> Mask:
     with _open(path) as image:
         mask: Mask = np.asarray(image.convert("L")) > 127
-    if not mask.any():
+    if not mask.any() and not may_be_empty:
         raise CaseError(f"{path} is empty; paint the object white on black.")
     if mask.all():
         raise CaseError(f"{path} covers the whole picture; paint only the object white.")

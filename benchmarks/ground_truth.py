@@ -121,8 +121,9 @@ class Bench:
 
 
 def _in_short(score: Score) -> str:
-    parts = [f"IoU {score.object_iou:.3f}", f"background {score.background_psnr:.1f} dB"]
-    named = {"ghost": score.ghost, "distance": score.drag_distance, "colours": score.colour_distance}
+    parts = [f"background {score.background_psnr:.1f} dB"]
+    named = {"IoU": score.object_iou, "ghost": score.ghost, "distance": score.drag_distance, "colours": score.colour_distance}
+    named |= {"light": score.light_error, "shadow": score.shadow_error, "seam": score.seam}
     return "  ".join(parts + [f"{name} {value:.3f}" for name, value in named.items() if value is not None])
 
 

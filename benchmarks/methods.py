@@ -51,6 +51,23 @@ def ceiling(case: Case, host: Host, settings: Settings) -> Picture:
     return host.decode(host.encode(case.truth))
 
 
+def draft_vae(case: Case, host: Host, settings: Settings) -> Picture:
+    """The draft through the VAE, no model."""
+    return host.decode(host.encode(draft_only(case, host, settings)))
+
+
+def _img2img(denoise: float) -> Callable[[Case, Host, Settings], Picture]:
+    """What people do without this pack: ComfyUI's KSampler over an edit in pixels (our draft), at that strength."""
+
+    def method(case: Case, host: Host, settings: Settings) -> Picture:
+        latent = host.encode(draft_only(case, host, settings))
+        widgets: dict[str, Any] = {"seed": 0, "steps": 20, "cfg": 1.5, "sampler_name": "euler", "scheduler": "normal", "denoise": denoise}
+        links: dict[str, Any] = {"positive": host.text(case.wanted_prompt), "negative": host.text(""), "latent_image": latent}
+        return host.decode(host.run("KSampler", model=host.loaded[0], **links, **widgets)[0])
+
+    return method
+
+
 def edit(case: Case, host: Host, settings: Settings) -> Picture:
     """Dragon's graph: invert, guide, share keys and values, sample."""
     return _edit(case, host, Parts(settings=settings))
@@ -134,6 +151,10 @@ MODEL_METHODS: dict[str, Callable[[Case, Host, Settings], Picture]] = {
     "attention_only": _with_paper_parts(guidance=False),
     "paper": _with_paper_parts(),
     "draft_only": draft_only,
+    "draft_vae": draft_vae,
+    "img2img_30": _img2img(0.3),
+    "img2img_50": _img2img(0.5),
+    "img2img_70": _img2img(0.7),
     "no_guidance": _without(guidance=False),
     "no_draft": _without(draft=False),
     "no_composite": _without(composite=False),

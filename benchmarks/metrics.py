@@ -12,6 +12,7 @@ from benchmarks.box import box_mean, dilate
 from benchmarks.cases import Case, Mask, Picture
 from benchmarks.colour import colour_distance, colour_share, look_error
 from benchmarks.finding import find_object
+from benchmarks.light import light_error, seam, shadow_error
 from benchmarks.tracking import drag_distance
 
 BEST_PSNR = 100.0
@@ -33,18 +34,21 @@ GHOST_LIMIT = 0.3
 BACKGROUND_MARGIN = 3.0
 COLOUR_LIMIT = 0.4
 DRAG_LIMIT = 0.04
+LIGHT_SHARE = 0.6
+UNSEEN = 0.5
 
 
 @dataclass(frozen=True)
 class Score:
-    """One picture against the truth. ``ghost`` is None where the edit vacates nothing, the last three for other tasks than their own.
+    """One picture against the truth. ``ghost`` and ``seam`` are None where the edit vacates nothing, what is about the object where none is
+    left, what is about colours and points for other tasks than their own, and light and shadow in flat scenes.
 
     ``drag_distance``: a share of the side. ``colour_distance`` (to the reference) and ``look_error`` (to the truth, pixel by pixel):
-    shares of the unedited source's.
+    shares of the unedited source's. ``light_error``, ``shadow_error``: L*; ``seam``: gradient energy × 1000 (:mod:`benchmarks.light`).
     """
 
-    object_iou: float
-    centroid_error: float
+    object_iou: float | None
+    centroid_error: float | None
     ghost: float | None
     object_psnr: float
     object_ssim: float
@@ -52,6 +56,9 @@ class Score:
     drag_distance: float | None = None
     colour_distance: float | None = None
     look_error: float | None = None
+    light_error: float | None = None
+    shadow_error: float | None = None
+    seam: float | None = None
 
 
 def score(output: Picture, case: Case) -> Score:
@@ -60,40 +67,54 @@ def score(output: Picture, case: Case) -> Score:
         raise ValueError(f"The output is {output.shape}, the truth {case.truth.shape}: resize it to the source's size first.")
     if not np.isfinite(output).all():
         raise ValueError("The output has values that are not finite.")
-    found = find_object(output, case.clean)
+    found = find_object(output, case.clean, shadows=case.shadows)
+    stays = bool(case.truth_mask.any())
+    edited = case.truth_mask if stays else case.mask
     return Score(
-        object_iou=iou(found, case.truth_mask),
-        centroid_error=centroid_distance(found, case.truth_mask) / case.side,
+        object_iou=iou(found, case.truth_mask) if stays else None,
+        centroid_error=centroid_distance(found, case.truth_mask) / case.side if stays else None,
         ghost=ghost(output, case),
-        object_psnr=psnr(output, case.truth, case.truth_mask),
-        object_ssim=ssim(output, case.truth, case.truth_mask),
+        object_psnr=psnr(output, case.truth, edited),
+        object_ssim=ssim(output, case.truth, edited),
         background_psnr=psnr(output, case.truth, background(case)),
         drag_distance=drag_distance(output, case),
         colour_distance=colour_share(output, case),
         look_error=look_error(output, case),
+        light_error=light_error(output, case),
+        shadow_error=shadow_error(output, case),
+        seam=seam(output, case),
     )
 
 
-def success(result: Score, ceiling: Score) -> bool:
+def success(result: Score, ceiling: Score, draft: Score | None = None) -> bool:
     """Background PSNR ≥ the ceiling's − 3 dB, ghost ≤ 0.3 where something is vacated, and the edit itself:
 
     drag: mean distance ≤ 4 % of the side; others: object IoU ≥ 0.8 × the ceiling's; appearance also: colour distance ≤ 0.4.
+    In lit scenes, where ``draft`` is the score of the edit in pixels: light and shadow error ≤ 0.6 of its own, or what the VAE does
+    to the truth itself (the ceiling's) and half a unit of L*, which nobody sees.
     """
     if result.drag_distance is not None:
         arrived = result.drag_distance <= DRAG_LIMIT
     else:
-        arrived = result.object_iou >= IOU_SHARE * ceiling.object_iou - 1e-9
+        arrived = result.object_iou is None or result.object_iou >= IOU_SHARE * (ceiling.object_iou or 0.0) - 1e-9
     return (
         arrived
+        and (draft is None or (_is_lit("light_error", result, ceiling, draft) and _is_lit("shadow_error", result, ceiling, draft)))
         and (result.colour_distance is None or result.colour_distance <= COLOUR_LIMIT)
         and (result.ghost is None or result.ghost <= GHOST_LIMIT)
         and result.background_psnr >= ceiling.background_psnr - BACKGROUND_MARGIN
     )
 
 
+def _is_lit(measure: str, result: Score, ceiling: Score, draft: Score) -> bool:
+    value, least, copied = (getattr(score, measure) for score in (result, ceiling, draft))
+    return value is None or value <= max(LIGHT_SHARE * copied, least + UNSEEN)
+
+
 def is_measurable(case: Case) -> bool:
     """Whether the measures see what they should in the perfect answer, and the lack of it in the unedited source."""
-    if iou(find_object(case.truth, case.clean), case.truth_mask) < MEASURABLE:
+    shown, mask = (case.source, case.mask) if case.edit.task == "remove" else (case.truth, case.truth_mask)
+    if iou(find_object(shown, case.clean, shadows=case.shadows), mask) < MEASURABLE:
         return False
     if case.edit.task == "appearance":
         unedited = colour_distance(case.source, case.mask, *case.needed_reference)
@@ -129,8 +150,11 @@ def ghost(output: Picture, case: Case) -> float | None:
 
 
 def background(case: Case) -> Mask:
-    """Outside source and target masks, both grown by side/32 (one cell of the latent at 256 px)."""
-    outside: Mask = ~dilate(case.mask | case.truth_mask, max(1, round(case.side / 32)))
+    """Outside source and target masks, and old and new shadow, all grown by side/32 (one cell of the latent at 256 px)."""
+    edited = case.mask | case.truth_mask
+    if case.shadows:
+        edited = edited | case.shadow_mask
+    outside: Mask = ~dilate(edited, max(1, round(case.side / 32)))
     return outside
 
 

@@ -23,6 +23,9 @@ MEASURES = (
     "drag_distance",
     "colour_distance",
     "look_error",
+    "light_error",
+    "shadow_error",
+    "seam",
     "seconds",
     "row_forwards",
     "row_backwards",
@@ -30,6 +33,9 @@ MEASURES = (
 )
 RESAMPLES = 2000
 CEILING = "ceiling"
+DRAFT = "draft_only"
+OVER_THE_DRAFT = ("light_error", "shadow_error", "seam")
+"""Measures that the table shows as shares of the draft's own on the same case."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,16 @@ class Results:
 
     def success(self, row: Row) -> bool | None:
         """Whether a row succeeded, by its own case's ceiling; None where the ceiling was not measured."""
-        ceiling = self.rows.get((row.case, CEILING))
-        return None if ceiling is None else metrics.success(row.score, ceiling.score)
+        ceiling, draft = (self.rows.get((row.case, method)) for method in (CEILING, DRAFT))
+        if ceiling is None or (draft is None and row.score.shadow_error is not None):
+            return None
+        return metrics.success(row.score, ceiling.score, None if draft is None else draft.score)
+
+    def over_the_draft(self, row: Row, measure: str) -> float | None:
+        """A row's measure as a share of the draft's on the same case; None where either was not measured or the draft makes no error."""
+        draft = self.rows.get((row.case, DRAFT))
+        own, copied = getattr(row.score, measure), getattr(draft.score, measure) if draft else None
+        return own / copied if own is not None and copied else None
 
     def summary(self, methods: Sequence[str]) -> dict[str, dict[str, Interval]]:
         """Method → measure → interval."""
@@ -84,6 +98,7 @@ class Results:
             rows = [row for key, row in sorted(self.rows.items()) if key[1] == method]
             if rows:
                 columns = {name: [({**asdict(row.score), **row.cost}).get(name) for row in rows] for name in MEASURES}
+                columns |= {name: [self.over_the_draft(row, name) for row in rows] for name in OVER_THE_DRAFT}
                 columns[SUCCESS] = [self.success(row) for row in rows]
                 known = {name: values for name, values in columns.items() if any(value is not None for value in values)}
                 table[method] = {name: interval(values, share=name == SUCCESS) for name, values in known.items()}
@@ -141,12 +156,15 @@ COLUMNS = {
     "drag_distance": ("drag distance", "{:.3f}"),
     "colour_distance": ("colour distance", "{:.3f}"),
     "look_error": ("look error", "{:.3f}"),
+    "light_error": ("light / draft", "{:.2f}"),
+    "shadow_error": ("shadow / draft", "{:.2f}"),
+    "seam": ("seam / draft", "{:.2f}"),
     "seconds": ("seconds", "{:.1f}"),
     "row_forwards": ("forwards", "{:.0f}"),
     "row_backwards": ("backwards", "{:.0f}"),
     "peak_memory_mb": ("MB", "{:.0f}"),
 }
-OF_ONE_TASK = ("drag_distance", "colour_distance", "look_error")
+OF_ONE_TASK = ("drag_distance", "colour_distance", "look_error", "light_error", "shadow_error", "seam")
 WITHOUT_INTERVAL = ("seconds", "row_forwards", "row_backwards", "peak_memory_mb")
 
 

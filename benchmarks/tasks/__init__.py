@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.tasks import appearance, drag, move, paste, resize
+from benchmarks.tasks import appearance, drag, move, paste, remove, resize
 from benchmarks.tasks.task import Task
 
-KNOWN: dict[str, Task] = {task.name: task for task in (move.TASK, resize.TASK, drag.TASK, appearance.TASK, paste.TASK)}
+KNOWN: dict[str, Task] = {task.name: task for task in (move.TASK, resize.TASK, drag.TASK, appearance.TASK, paste.TASK, remove.TASK)}
 
 
 def find_task(name: str) -> Task:

@@ -14,26 +14,29 @@ import numpy as np
 from benchmarks.cases import Case, Edit, Picture
 from benchmarks.tasks import staging
 from benchmarks.tasks.task import Task
-from training import emoji, world
+from toy_world import emoji
+from toy_world.render import object_mask
+from toy_world.scene import SIDE, Scene
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
     from benchmarks.settings import Settings
 
 
-def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = world.SIDE) -> Case | None:
+def sample(scene: Scene, rng: np.random.Generator, name: str, side: int = SIDE) -> Case | None:
     """Recolour object 0 as the object of another scene, of the same identity or another."""
-    split = staging.split_of(scene)
-    identities = sorted(emoji.UNSEEN) if split == "unseen" else list(emoji.RECOLOURED)
+    lit = scene.lamp is not None
+    unseen, recoloured = (emoji.UNSEEN, emoji.RECOLOURED) if lit else (emoji.FLAT_UNSEEN, emoji.FLAT_RECOLOURED)
+    identities = sorted(unseen) if staging.split_of(scene) == "unseen" else list(recoloured)
     before, after = (str(hue) for hue in rng.choice(list(emoji.HUES), size=2, replace=False))
     placed = dataclasses.replace(scene.objects[0], name=str(rng.choice(identities)), colour=before)
-    if not staging.is_clear(world.object_mask(placed, side), staging.clearances(scene, side)):
+    if not staging.is_clear(object_mask(placed, side), staging.clearances(scene, side)):
         return None
     scene, edited = scene.replacing(0, placed), dataclasses.replace(placed, colour=after)
     other = staging.another_scene(scene, rng)
     model = dataclasses.replace(other.objects[0], name=str(rng.choice(identities)), colour=after)
     other, truth = other.replacing(0, model), scene.replacing(0, edited)
-    mask = world.object_mask(placed, side, shadow=False)
+    mask = object_mask(placed, side, shadow=False)
     return Case(
         name=name,
         edit=Edit("appearance", scene.caption, edited_prompt=truth.caption, reference_prompt=other.caption),
@@ -43,7 +46,9 @@ def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = 
         mask=mask,
         truth_mask=mask,
         reference=staging.picture(other, side),
-        reference_mask=world.object_mask(model, side, shadow=False),
+        reference_mask=object_mask(model, side, shadow=False),
+        shadow_before=staging.shadow_of(scene, 0, side),
+        shadow_after=staging.shadow_of(truth, 0, side),
     )
 
 

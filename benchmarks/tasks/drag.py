@@ -17,7 +17,8 @@ from benchmarks.pixels import put, smeared_background
 from benchmarks.settings import Settings
 from benchmarks.tasks import staging
 from benchmarks.tasks.task import Task
-from training import world
+from toy_world.render import object_mask, render
+from toy_world.scene import SIDE, Scene
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
@@ -31,15 +32,15 @@ INSET = 3
 CONTRAST_RADIUS = 4
 
 
-def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = world.SIDE) -> Case | None:
+def sample(scene: Scene, rng: np.random.Generator, name: str, side: int = SIDE) -> Case | None:
     """Drag object 0; it stays in frame, on the floor, and clear of other objects."""
     placed = scene.objects[0]
     others = staging.clearances(scene, side)
-    mask = world.object_mask(placed, side)
+    mask = object_mask(placed, side, staging.shadowed(scene))
     if not staging.is_clear(mask, others):
         return None
     centre, pairs = staging.centroid(mask), int(rng.integers(1, MOST_PAIRS + 1))
-    handles = _handles(world.render(scene, side), world.object_mask(placed, side, shadow=False), pairs, rng)
+    handles = _handles(render(scene, side), object_mask(placed, side, shadow=False), pairs, rng)
     scales = pairs > 1 and rng.uniform() < 0.5
     for _ in range(staging.TRIES):
         scale = float(rng.uniform(*SCALES)) if scales else 1.0
@@ -50,7 +51,7 @@ def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = 
         edited = staging.resized(placed, centre, scale, shift, side)
         if distances.min() < SHORTEST or distances.max() > LONGEST or not staging.stands(edited, scene.horizon):
             continue
-        if staging.is_clear(world.object_mask(edited, side), others):
+        if staging.is_clear(object_mask(edited, side), others):
             points = tuple(((h[0], h[1]), (t[0], t[1])) for h, t in zip(handles.tolist(), targets.round(2).tolist(), strict=True))
             return staging.edited_case(name, Edit("drag", scene.caption, points=points), scene, edited, side)
     return None

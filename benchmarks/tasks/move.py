@@ -11,7 +11,8 @@ from benchmarks.cases import Case, Edit, Picture
 from benchmarks.pixels import put, smeared_background
 from benchmarks.tasks import staging
 from benchmarks.tasks.task import Task
-from training import world
+from toy_world.render import object_mask
+from toy_world.scene import SIDE, Scene
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
@@ -23,11 +24,11 @@ STEEPEST = 0.4
 """Vertical over horizontal part, at most."""
 
 
-def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = world.SIDE) -> Case | None:
+def sample(scene: Scene, rng: np.random.Generator, name: str, side: int = SIDE) -> Case | None:
     """Move object 0 by whole pixels; it stays in frame, on the floor, and clear of other objects."""
     placed = scene.objects[0]
     others = staging.clearances(scene, side)
-    if not staging.is_clear(world.object_mask(placed, side), others):
+    if not staging.is_clear(object_mask(placed, side), others):
         return None
     for _ in range(staging.TRIES):
         length = rng.uniform(SHORTEST, LONGEST) * side
@@ -37,7 +38,7 @@ def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = 
         moved = dataclasses.replace(placed, x=placed.x + dx / side, y=placed.y + dy / side)
         if not SHORTEST * side <= np.hypot(dx, dy) <= LONGEST * side or not staging.stands(moved, scene.horizon):
             continue
-        if staging.is_clear(world.object_mask(moved, side), others):
+        if staging.is_clear(object_mask(moved, side), others):
             return staging.edited_case(name, Edit("move", scene.caption, dx=dx, dy=dy), scene, moved, side)
     return None
 

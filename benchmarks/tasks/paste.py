@@ -11,7 +11,8 @@ from benchmarks.cases import Case, Edit, Picture
 from benchmarks.pixels import put
 from benchmarks.tasks import staging
 from benchmarks.tasks.task import Task
-from training import world
+from toy_world.render import object_mask
+from toy_world.scene import SIDE, Scene
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
@@ -22,14 +23,14 @@ SIZES = (0.2, 0.4)
 """The pasted object's longer side as a share of the picture's."""
 
 
-def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = world.SIDE) -> Case | None:
+def sample(scene: Scene, rng: np.random.Generator, name: str, side: int = SIDE) -> Case | None:
     """Put the object of another scene beside object 0: in frame, on the floor, and clear of it."""
     scene = dataclasses.replace(scene, objects=scene.objects[:1])
     other = staging.another_scene(scene, rng)
     model = other.objects[0]
     if model.name == scene.objects[0].name:
         return None
-    reference_mask = world.object_mask(model, side)
+    reference_mask = object_mask(model, side, staging.shadowed(scene))
     centre = staging.centroid(reference_mask)
     others = staging.clearances(scene, side, skip=None)
     for _ in range(staging.TRIES):
@@ -38,8 +39,8 @@ def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = 
         pasted = staging.resized(model, centre, scale, (dx, dy), side)
         if not SIZES[0] <= pasted.size <= SIZES[1] or not staging.stands(pasted, scene.horizon):
             continue
-        truth_mask = world.object_mask(pasted, side)
-        if not staging.is_clear(truth_mask, others):
+        truth_mask = object_mask(pasted, side, staging.shadowed(scene))
+        if not staging.is_clear(object_mask(pasted, side), others):
             continue
         truth = dataclasses.replace(scene, objects=(*scene.objects, pasted))
         source = staging.picture(scene, side)
@@ -55,6 +56,7 @@ def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = 
             truth_mask=truth_mask,
             reference=staging.picture(other, side),
             reference_mask=reference_mask,
+            shadow_after=staging.shadow_of(truth, len(scene.objects), side),
         )
     return None
 

@@ -10,7 +10,8 @@ from benchmarks.cases import Case, Edit, Picture
 from benchmarks.pixels import put, smeared_background
 from benchmarks.tasks import staging
 from benchmarks.tasks.task import Task
-from training import world
+from toy_world.render import object_mask
+from toy_world.scene import SIDE, Scene
 
 if TYPE_CHECKING:
     from benchmarks.host import Host
@@ -25,11 +26,11 @@ FURTHEST = 0.15
 """Length of the move that half of the cases have, as a share of the side."""
 
 
-def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = world.SIDE) -> Case | None:
+def sample(scene: Scene, rng: np.random.Generator, name: str, side: int = SIDE) -> Case | None:
     """Resize object 0 about the centroid of its mask; it stays in frame, on the floor, and clear of other objects."""
     placed = scene.objects[0]
     others = staging.clearances(scene, side)
-    mask = world.object_mask(placed, side)
+    mask = object_mask(placed, side, staging.shadowed(scene))
     if not staging.is_clear(mask, others):
         return None
     centre, moves = staging.centroid(mask), rng.uniform() < 0.5
@@ -39,7 +40,7 @@ def sample(scene: world.Scene, rng: np.random.Generator, name: str, side: int = 
         edited = staging.resized(placed, centre, scale, (dx, dy), side)
         if max(scale, 1 / scale) < LEAST_CHANGE or not SIZES[0] <= edited.size <= SIZES[1]:
             continue
-        if staging.stands(edited, scene.horizon) and staging.is_clear(world.object_mask(edited, side), others):
+        if staging.stands(edited, scene.horizon) and staging.is_clear(object_mask(edited, side), others):
             edit = Edit("resize", scene.caption, dx=dx, dy=dy, scale=scale)
             return staging.edited_case(name, edit, scene, edited, side)
     return None

@@ -13,7 +13,7 @@ from benchmarks.cases import Case, Picture
 if TYPE_CHECKING:
     from benchmarks.host import Host
     from benchmarks.settings import Settings
-    from training.world import Scene
+    from toy_world.scene import Scene
 
 
 @dataclass(frozen=True)

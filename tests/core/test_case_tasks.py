@@ -20,15 +20,15 @@ from benchmarks.settings import Settings
 from benchmarks.sheet import contact_sheet
 from benchmarks.tasks import find_task, staging
 from benchmarks.tracking import drag_distance
-from training import emoji
+from toy_world import emoji
 
 pytestmark = pytest.mark.skipif(not (emoji.CACHE / "package").is_dir(), reason="the emoji package is not in the cache")
-NEW = ("resize", "drag", "appearance", "paste")
+NEW = ("resize", "drag", "appearance", "paste", "remove")
 
 
 @functools.cache
-def cases(task: str) -> list[Case]:
-    return [*make_cases(task, "seen", 1, seed=21), *make_cases(task, "unseen", 1, seed=21)]
+def cases(task: str, lit: bool = True) -> list[Case]:
+    return [*make_cases(task, "seen", 1, seed=21, lit=lit), *make_cases(task, "unseen", 1, seed=21, lit=lit)]
 
 
 @pytest.mark.parametrize("task", NEW)
@@ -70,9 +70,20 @@ def test_drag_distance_is_zero_for_the_answer_and_the_pairs_own_without_an_edit(
 
 
 def test_drag_distance_of_an_answer_that_is_off_by_a_known_shift() -> None:
-    case = cases("drag")[0]
+    case = cases("drag", lit=False)[0]
     shifted = put(case.clean, case.truth, case.truth_mask, lambda p: p - (5, -4))
     assert drag_distance(shifted, case) * case.side == pytest.approx(np.hypot(5, 4), abs=0.5)
+
+
+def test_light_and_shadow_are_part_of_the_answer_in_lit_cases_alone() -> None:
+    for task in NEW:
+        for case in cases(task):
+            perfect, unedited = metrics.score(case.truth, case), metrics.score(case.source, case)
+            assert not perfect.shadow_error and not perfect.light_error
+            assert (perfect.light_error is None) == (task == "remove")
+            if task != "appearance":  # the object keeps its place, and its shadow
+                assert unedited.shadow_error > 1
+    assert metrics.score(cases("drag", lit=False)[0].source, cases("drag", lit=False)[0]).shadow_error is None
 
 
 def test_only_the_object_s_colours_change_in_an_appearance_case() -> None:
@@ -87,9 +98,10 @@ def test_only_the_object_s_colours_change_in_an_appearance_case() -> None:
 
 
 def test_a_paste_changes_nothing_but_the_place_it_fills() -> None:
-    for case in cases("paste"):
+    for case in (*cases("paste"), *cases("paste", lit=False)):
         assert (case.clean == case.source).all() and case.mask[case.truth_mask].all()
-        assert not (np.abs(case.source - case.truth).max(axis=-1) > 0.02)[~metrics.dilate(case.truth_mask, 6)].any()
+        place = case.truth_mask | case.shadow_mask if case.shadows else case.truth_mask
+        assert not (np.abs(case.source - case.truth).max(axis=-1) > 0.02)[~metrics.dilate(place, 6)].any()
         assert metrics.score(case.source, case).object_iou == 0 and metrics.score(case.truth, case).object_iou > 0.9
 
 

@@ -16,7 +16,7 @@ from benchmarks.metrics import is_measurable
 from benchmarks.settings import SettingError, parse_overrides, parse_variant
 from benchmarks.smear import smear
 from benchmarks.tasks.move import copy_paste
-from training import emoji
+from toy_world import emoji
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "move_cases"
 needs_emoji = pytest.mark.skipif(not (emoji.CACHE / "package").is_dir(), reason="the emoji package is not in the cache")
