@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR", help="default: demo_output")
     demo.add_argument("--template", metavar="NAME", help="run this template as it is shipped; --list names them")
     demo.add_argument("--list", action="store_true", help="list the templates and leave")
-    test = commands.add_parser("test", help="run the tests: [core|nodes|server|browser|slow|lint|all] [pytest arguments]")
+    test = commands.add_parser("test", help="run the tests: [core|nodes|server|browser|slow|research|lint|all] [pytest arguments]")
     test.add_argument("rest", nargs="*", metavar="TIER", help="default: all but slow")
     run = commands.add_parser("run", help="run Python with ComfyUI and this repository importable: run -- -m training.vae")
     run.add_argument("rest", nargs="*", metavar="-- ARGUMENT", help="passed to the interpreter")

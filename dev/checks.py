@@ -1,13 +1,14 @@
 """`python3 -m dev test`: lint and type checks, then pytest on the chosen tiers, in the environment made for it.
 
-    core    no ComfyUI: the maths (seconds)
-    nodes   nodes called inside a real ComfyUI, in this process
-    server  installation and workflows through a real ComfyUI server
-    browser the canvas in a real browser (apt install chromium); skipped where there is none
-    slow    what is too long for every change
-    lint    ruff, mypy, and for web/ TypeScript and ESLint where there is npm
+    core     no ComfyUI: the maths (seconds)
+    nodes    nodes called inside a real ComfyUI, in this process
+    server   installation and workflows through a real ComfyUI server
+    browser  the canvas in a real browser (apt install chromium); skipped where there is none
+    slow     what is too long for every change
+    research what the method is measured with (benchmarks/, training/): cases, metrics, DragBench
+    lint     ruff, mypy, and for web/ TypeScript and ESLint where there is npm
 
-Without a tier: all but slow, and of browser a short version. `all` is all of everything. What follows the tiers goes to pytest.
+Without a tier: all but slow and research, and of browser a short version. `all` is all of everything. What follows the tiers goes to pytest.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dev.paths import REPOSITORY
 
 LOG = logging.getLogger(__name__)
 
-TIERS = ("core", "nodes", "server", "browser", "slow")
+TIERS = ("core", "nodes", "server", "browser", "slow", "research")
 DEFAULT = ("lint", "core", "nodes", "server", "browser")
 PACK_PARTS = ("__init__.py", "nodes", "dragon_core")
 TOOL_PARTS = ("dev", "toy_world", "training", "benchmarks")
