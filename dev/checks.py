@@ -8,7 +8,8 @@
     research what the method is measured with (benchmarks/, training/): cases, metrics, DragBench
     lint     ruff, mypy, and for web/ TypeScript and ESLint where there is npm
 
-Without a tier: all but slow and research, and of browser a short version. `all` is all of everything. What follows the tiers goes to pytest.
+Without a tier: all but slow and research, and of browser a short version. `all` is all of everything. What follows the tiers goes to
+pytest.
 """
 
 from __future__ import annotations

@@ -18,8 +18,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 from ..errors import DragonError
@@ -175,21 +177,13 @@ def walk(prior: Tensor, pull: Tensor, flows: Sequence[Tensor], iterations: int) 
 
 def flood(inside: Tensor, start: Tensor) -> Tensor:
     """The parts of ``inside`` (H, W) that hang together (by sides) with a pixel of ``start``, which belongs to them anyhow."""
-    inside = inside | start
-    reached = start
-    while True:
-        wider = _along_rows(inside, reached)
-        wider = _along_rows(inside.T, wider.T).T
-        if torch.equal(wider, reached):
-            return reached
-        reached = wider
+    parts, _ = ndimage.label((inside | start).cpu().numpy())
+    return torch.from_numpy(np.isin(parts, parts[start.cpu().numpy()])).to(inside.device)
 
 
 def filled(mask: Tensor) -> Tensor:
     """The mask (H, W) without holes: what the outside, coming from the frame, cannot reach."""
-    frame = torch.ones_like(mask)
-    frame[1:-1, 1:-1] = False
-    return mask | ~flood(~mask, frame & ~mask)
+    return torch.from_numpy(ndimage.binary_fill_holes(mask.cpu().numpy())).to(mask.device)
 
 
 def disc(clicks: Sequence[Point], size: tuple[int, int], share: float = 0.125) -> Tensor:
@@ -239,11 +233,3 @@ def _grown(values: Tensor, radius: int) -> Tensor:
     """Largest value within a square window, one direction after the other."""
     wide = F.max_pool2d(values[None, None], (1, 2 * radius + 1), stride=1, padding=(0, radius))
     return F.max_pool2d(wide, (2 * radius + 1, 1), stride=1, padding=(radius, 0))[0, 0]
-
-
-def _along_rows(inside: Tensor, reached: Tensor) -> Tensor:
-    """``reached`` spread over the runs of ``inside`` in each row."""
-    runs = (~inside).flatten().cumsum(0) + torch.arange(inside.shape[0], device=inside.device).repeat_interleave(inside.shape[1])
-    hit = torch.zeros(int(runs[-1]) + 1, dtype=torch.bool, device=inside.device)
-    hit[runs[(reached & inside).flatten()]] = True
-    return (hit[runs] & inside.flatten()).view_as(inside)

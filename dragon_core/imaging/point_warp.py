@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 from .affine import Pair, Point
@@ -125,11 +126,11 @@ def depth(area: Tensor, image_size: tuple[int, int]) -> Tensor:
 
     The frame is no border: what an area reaches up to may be dragged over it. Without an outside every cell is infinitely deep.
     """
-    points = middles((area.shape[-2], area.shape[-1]), image_size)
-    out = torch.zeros(area.shape, dtype=torch.float64)
-    for row, inside in zip(out, area > 0.5, strict=True):
-        row[inside] = _nearest(points[inside], points[~inside])[0]
-    return out
+    cell = (image_size[0] / area.shape[-2], image_size[1] / area.shape[-1])
+    inside = (area > 0.5).cpu()
+    depths = [torch.from_numpy(ndimage.distance_transform_edt(each.numpy(), sampling=cell)) for each in inside]
+    bounded = ~inside.flatten(1).all(1)
+    return torch.where(bounded.view(-1, 1, 1), torch.stack(depths), math.inf)
 
 
 def capsules(pairs: Sequence[Pair], image_size: tuple[int, int], reaches: Sequence[float]) -> Tensor:
@@ -157,7 +158,7 @@ def _walk(points: Tensor, start: Tensor, end: Tensor, radius: float, inside: Ten
     for hop in range(hops):
         here, there = (torch.lerp(start, end, share / hops) for share in (hop, hop + 1))
         deep = sample(inside[None], points[None, None], image_size).reshape(-1, 1)
-        off = (_nearest(points, here)[0].unsqueeze(1) - radius).clamp(min=0)
+        off = (_nearest(points, here).unsqueeze(1) - radius).clamp(min=0)
         fade = torch.where(deep.isinf(), torch.ones_like(deep), deep.square() / (deep.square() + off.square()).clamp(min=NEARLY))
         points = points + fade * _blocks(points, here, there)
     return points
@@ -193,8 +194,6 @@ def _similarity(points: Tensor, start: Tensor, end: Tensor) -> Tensor:
 
 
 def _nearest(points: Tensor, others: Tensor) -> Tensor:
-    """Distance of each point (P, 2) from the nearest of the others (N, 2), infinite where there are none: (1, P)."""
-    if len(others) == 0:
-        return points.new_full((1, len(points)), math.inf)
+    """Distance of each point (P, 2) from the nearest of the others (N, 2): (P,)."""
     blocks = points.split(max(1, BLOCK // len(others)))
-    return torch.cat([torch.cdist(block, others, compute_mode="donot_use_mm_for_euclid_dist").amin(1) for block in blocks]).unsqueeze(0)
+    return torch.cat([torch.cdist(block, others, compute_mode="donot_use_mm_for_euclid_dist").amin(1) for block in blocks])
