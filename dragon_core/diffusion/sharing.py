@@ -19,14 +19,23 @@ MergeMode = Literal["replace", "concat"]
 
 @dataclass(frozen=True)
 class Sharing:
-    """How and when keys and values are shared: "concat" for dragging, "replace" for all else."""
+    """How and when keys and values are shared: "concat" for dragging, "replace" for all else.
+
+    window: of the schedule. blocks: of a transformer's attention layers, by default the last two thirds, which are the single-stream
+    ones of FLUX (LazyDrag, arXiv 2509.12203); a UNet shares in its decoder.
+    """
 
     mode: MergeMode = "replace"
     window: Window = field(default_factory=lambda: Window(0.1, 1.0))
+    blocks: Window = field(default_factory=lambda: Window(1 / 3, 1.0))
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(MergeMode):
             raise DragonError(f"unknown attention mode {self.mode!r}; use one of {get_args(MergeMode)}")
+
+    def in_block(self, index: int, count: int) -> bool:
+        """Whether the attention layer ``index`` of ``count`` is one of those that share."""
+        return self.blocks.start <= (index + 0.5) / count < self.blocks.end
 
 
 @dataclass(frozen=True)
