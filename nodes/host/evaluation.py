@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from ...dragon_core.diffusion.features import Features, Views, to_grid
 from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, polyak_step
 from ...dragon_core.diffusion.noise_model import NoiseModel
-from ...dragon_core.diffusion.sharing import Sharing, TokenSelection
+from ...dragon_core.diffusion.sharing import Sharing
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
+from .backbones.base import SharedAttention, Tokens
 from .gradients import ATTENTION, differentiable, differentiable_attention
 from .memory import MIB, Tally, offload_for
-from .tokens import STATE, Layers, TokenExchange, exchange_tokens
+from .tokens import STATE, TokenExchange, exchange_tokens
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ class BranchOutputs:
     """What one evaluation of a known picture yields: decoder tokens and, where it is to guide, features on the common grid."""
 
     features: Features
-    tokens: Layers
+    tokens: Tokens
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class BranchStep:
     step: int
     source: BranchOutputs
     reference: BranchOutputs | None
-    tokens: Layers
+    tokens: Tokens
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,10 @@ class Run:
     layout: chain.Layout | None
     scale: GuidanceScale
     sharing: Sharing | None
+    attention: SharedAttention | None = None
     path: Tensor | None = None
     branch_step: BranchStep | None = None
     on_features: dict[tuple[int, int, int], chain.Layout] = field(default_factory=dict)
-    selections: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = field(default_factory=dict)
     readings: list[EnergyReading] = field(default_factory=list)
     slowed: bool = False
 

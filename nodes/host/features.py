@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
-from .model import family, fingerprint, require_supported, tap_blocks
+from .model import backbone_of, family, fingerprint
 from .tokens import STATE, TokenExchange
 
 Options = dict[str, Any]
@@ -42,13 +42,13 @@ def decoder_features(model: comfy.model_patcher.ModelPatcher, trajectory: Trajec
     noise_level: share of the schedule that is noisier than clean, [0, 1]. The blocks are those between the decoder's last two
     upsamplings, where DIFT (arXiv 2306.03881) and the paper's ablation find what belongs together.
     """
-    require_supported(model)
+    backbone = backbone_of(model)
     if trajectory.model != fingerprint(model):
         raise DragonError(
             f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: use the model you "
             "inverted with"
         )
-    first, last = tap_blocks(model.model.diffusion_model, 2)
+    first, last = backbone.tap_blocks(model.model.diffusion_model, 2)
     seen: list[Tensor] = []
 
     def tap(h: Tensor, skip: Tensor, options: Options) -> tuple[Tensor, Tensor]:

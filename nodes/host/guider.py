@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +17,18 @@ from ...dragon_core.diffusion.guidance import GuidanceScale
 from ...dragon_core.diffusion.loop import Prediction
 from ...dragon_core.diffusion.noise_model import FLOW, NoiseModel
 from ...dragon_core.diffusion.schedule import EditSchedule
-from ...dragon_core.diffusion.sharing import TokenSelection
 from ...dragon_core.diffusion.steps import unit_noise
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
-from ...dragon_core.edits.reference import reference_edits
 from ...dragon_core.errors import DragonError
+from .backbones.base import Tokens
 from .evaluation import BranchOutputs, BranchStep, DecoderTap, EnergyReading, GuidedEvaluation, Run, with_patch
 from .gradients import make_differentiable, out_of_inference
-from .model import family, fingerprint, load_fully, require_loaded, require_supported, resident, tap_blocks
-from .tokens import SHARING, STATE, Layers, TokenExchange, Tokens
+from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident
+from .tokens import SHARING, STATE
+
+log = logging.getLogger(__name__)
 
 KNOWN = "dragon_reference"
 
@@ -60,7 +63,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         paper_scale: bool = False,
         draft: Tensor | None = None,
     ) -> None:
-        require_supported(model)
+        self.backbone = backbone_of(model)
         trajectory = branch.trajectory
         if trajectory.model != fingerprint(model):
             raise DragonError(
@@ -69,11 +72,12 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             )
         reference = None if branch.reference is None else branch.reference.image_size
         edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference)
-        super().__init__(resident(model) if strength > 0 and edits else model)
+        pull = strength if edits and self.backbone.gradients else 0.0
+        super().__init__(resident(model) if pull > 0 else model)
         self.branch = branch
         self.edits = edits
         self.pictures = branch.trajectories if any(edit.needs_reference for edit in edits) else (trajectory,)
-        self.strength = strength if edits else 0.0
+        self.strength, self.unused = pull, bool(edits) and strength > pull
         self.schedule = schedule
         self.paper_scale = paper_scale
         self.draft = self._fitting(draft)
@@ -135,14 +139,18 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             if masks not in (1, pictures):
                 raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
         first, _ = trajectory.span(sigmas)
+        if self.unused:
+            log.info("Dragon: energies say what the edit is; their pull is not used, as no gradient goes through %s", trajectory.family)
         if self.strength > 0:
             require_loaded(self.model_patcher)
             make_differentiable(self.inner_model.diffusion_model)
+        sharing = self.model_options.get("transformer_options", {}).get(SHARING)
         self.run = Run(
-            blocks=tap_blocks(self.inner_model.diffusion_model, self.branch.taps),
+            blocks=self.backbone.tap_blocks(self.inner_model.diffusion_model, self.branch.taps) if self.backbone.gradients else (),
             layout=layout,
             scale=GuidanceScale(self.strength, max(edit.kappa for edit in edits) if self.paper_scale and edits else None),
-            sharing=self.model_options.get("transformer_options", {}).get(SHARING),
+            sharing=sharing,
+            attention=None if sharing is None else self.backbone.attention(self.model_patcher, sharing, edits),
         )
         try:
             # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
@@ -217,11 +225,17 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         share = run.sharing is not None and run.sharing.window.contains(step, steps)
         timestep = sigma.reshape(1).expand(x.shape[0])
         branch_step = self._branch_step(step, timestep, options, guided) if guided or share else None
-        exchange = None
-        if run.sharing is not None:
-            exchange = TokenExchange(shared=branch_step.tokens if share and branch_step else None, sharing=run.sharing)
-        mine = with_patch(options, exchange, None)
-        if not guided or branch_step is None or run.layout is None:
+        with ExitStack() as stack:
+            mine = with_patch(options, None, None)
+            if run.attention is not None:
+                tokens = branch_step.tokens if share and branch_step else None
+                mine = stack.enter_context(run.attention.sharing(mine, x, tokens))
+            return self._evaluate(x, sigma, branch_step if guided else None, mine, seed)
+
+    def _evaluate(self, x: Tensor, sigma: Tensor, branch_step: BranchStep | None, mine: Options, seed: int | None) -> HostPrediction:
+        """``branch_step``: what to be guided by, None where nothing guides. ``mine``: model options of this evaluation's own."""
+        run, timestep = self.running(), sigma.reshape(1).expand(x.shape[0])
+        if branch_step is None or run.layout is None:
             denoised = super().predict_noise(x, timestep, mine, seed)
             direction = (x - denoised) / sigma
             return HostPrediction(direction, direction, None, denoised)
@@ -233,7 +247,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         eps = self.noise_model.noise(x, direction, sigma)
         gradient = split.gradient()
         guidance = run.scale(gradient, eps, run.layout.support, split.polyak_step(gradient))
-        run.readings.append(split.reading(step, guidance, eps))
+        run.readings.append(split.reading(branch_step.step, guidance, eps))
         return HostPrediction(direction, (x - split.positive) / sigma, guidance, denoised)
 
     @property
@@ -251,23 +265,9 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         if run.branch_step is None or run.branch_step.step != step or (guided and not run.branch_step.source.features):
             source, *others = (self._branch_outputs(i, step, timestep, options, guided) for i in range(len(self.known)))
             reference = others[0] if others else None
-            run.branch_step = BranchStep(step, source, reference, self._shared_tokens(source, reference))
+            tokens = {} if run.attention is None else run.attention.joined(source.tokens, reference.tokens if reference else None)
+            run.branch_step = BranchStep(step, source, reference, tokens)
         return run.branch_step
-
-    def _shared_tokens(self, source: BranchOutputs, reference: BranchOutputs | None) -> Layers:
-        """The source's tokens; where edits take from the second picture, those outside the edits and those that are taken."""
-        run = self.running()
-        takers = reference_edits(run.layout.edits) if run.layout else ()
-        if reference is None or not takers:
-            return source.tokens
-        seen: Layers = {}
-        for place, own in source.tokens.items():
-            other = reference.tokens[place]
-            grids = (own.grid, other.grid)
-            selection = run.selections.get(grids) or TokenSelection.of(*chain.reference_regions(takers, *grids))
-            run.selections[grids] = selection
-            seen[place] = Tokens(selection.joined(own.key, other.key), selection.joined(own.value, other.value), own.grid)
-        return seen
 
     def _branch_outputs(self, index: int, step: int, timestep: Tensor, options: Options, guided: bool) -> BranchOutputs:
         """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
@@ -282,7 +282,10 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 "at this step the inversion has no prompt for the whole picture (timestep ranges, ConditioningSetArea): invert with one"
             )
         tap = DecoderTap(run.blocks) if guided else None
-        tokens: Layers = {}
-        mine = with_patch(options, TokenExchange(collected=tokens) if run.sharing is not None else None, tap)
-        comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
+        tokens: Tokens = {}
+        with ExitStack() as stack:
+            mine = with_patch(options, None, tap)
+            if run.attention is not None:
+                mine, tokens = stack.enter_context(run.attention.collecting(mine, x))
+            comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
         return BranchOutputs(tap.to_grid() if tap else (), tokens)

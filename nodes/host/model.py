@@ -13,10 +13,14 @@ import comfy.model_patcher
 import comfy.model_sampling
 import comfy.samplers
 import comfy.utils
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...dragon_core.diffusion.noise_model import FLOW, VP, NoiseModel
 from ...dragon_core.errors import DragonError
+from .backbones.base import Backbone
+from .backbones.dit import Transformer
+from .backbones.token_layout import patch_size
+from .backbones.unet import UNet
 
 WHOLE = "which guidance needs: close other programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
 
@@ -26,15 +30,38 @@ def family(model: comfy.model_patcher.ModelPatcher) -> str:
     return type(model.model.model_config).__name__ if hasattr(model.model, "model_config") else type(model.model).__name__
 
 
-def require_supported(model: comfy.model_patcher.ModelPatcher) -> None:
-    """Raise unless the model is a plain image UNet that predicts noise, v or a flow."""
-    unet = getattr(model.model, "diffusion_model", None)
-    hint = "use a Stable Diffusion 1.x, 2.x or SDXL checkpoint, or DragonMiniModel"
-    if unet is None or not isinstance(unet, openaimodel.UNetModel) or getattr(unet, "default_num_video_frames", None) is not None:
-        raise DragonError(f"{family(model)} models are not supported yet (only UNets are): {hint}")
+def backbone_of(model: comfy.model_patcher.ModelPatcher) -> Backbone:
+    """What the model's network offers to an edit. Raises where a picture or a video cannot be edited with it at all."""
+    network = model.get_model_object("diffusion_model") if hasattr(model.model, "diffusion_model") else None
+    latents = model.get_model_object("latent_format")
+    hint = "use a model that makes pictures from a prompt, or DragonMiniModel"
+    if network is None or latents.latent_dimensions not in (2, 3):
+        raise DragonError(f"{family(model)} models do not make pictures: {hint}")
     noise_model_of(model)
-    if unet.in_channels != model.model.latent_format.latent_channels:
-        raise DragonError(f"inpainting and edit models ({unet.in_channels} input channels) are not supported yet: {hint}")
+    channels = input_channels(model)
+    if channels is not None and channels not in inputs_for(latents.latent_channels, patch_size(network)):
+        raise DragonError(
+            f"{family(model)} has {channels} input channels: inpainting, editing and image-to-video models want a second picture beside the "
+            f"noise, and are not supported: {hint}"
+        )
+    plain = isinstance(network, openaimodel.UNetModel) and getattr(network, "default_num_video_frames", None) is None
+    return UNet() if plain else Transformer()
+
+
+def require_supported(model: comfy.model_patcher.ModelPatcher) -> None:
+    """Raise unless the model can be edited with."""
+    backbone_of(model)
+
+
+def input_channels(model: comfy.model_patcher.ModelPatcher) -> int | None:
+    """How many channels the network takes, as its configuration says."""
+    config = getattr(getattr(model.model, "model_config", None), "unet_config", {})
+    return next((config[name] for name in ("in_channels", "in_dim") if isinstance(config.get(name), int)), None)
+
+
+def inputs_for(channels: int, patch: int | None) -> tuple[int, ...]:
+    """What a network says that takes just a latent: its channels, or those of a whole token."""
+    return (channels, channels * (patch or 1) ** 2)
 
 
 def noise_model_of(model: comfy.model_patcher.ModelPatcher) -> NoiseModel:
@@ -54,19 +81,21 @@ def noise_model_of(model: comfy.model_patcher.ModelPatcher) -> NoiseModel:
 def fingerprint(model: comfy.model_patcher.ModelPatcher) -> str:
     """Tells base checkpoints apart, and kinds of noise model; LoRAs and other patches do not change it."""
     digest = hashlib.sha256(f"{family(model)} {noise_model_of(model)}".encode())
-    for name in ("input_blocks.0.0.weight", "time_embed.0.weight"):
-        key = f"diffusion_model.{name}"
+    for key in _telling(model.model.diffusion_model):
         weight = model.backup[key].weight if key in model.backup else comfy.utils.get_attr(model.model, key)
-        digest.update(weight.detach().float().cpu().flatten()[:4096].numpy().tobytes())
+        digest.update(weight.detach().flatten()[:4096].float().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
-def tap_blocks(unet: openaimodel.UNetModel, count: int) -> tuple[int, ...]:
-    """Output blocks whose input ``h`` is a tap: those right after the decoder's last ``count`` upsamplings, deep to shallow."""
-    after = [i + 1 for i, block in enumerate(unet.output_blocks) if any(isinstance(layer, openaimodel.Upsample) for layer in block)]
-    if len(after) < count:
-        raise DragonError(f"this UNet's decoder has only {len(after)} upsampled stages, {count} are wanted: use fewer taps")
-    return tuple(after[-count:])
+def _telling(network: nn.Module) -> list[str]:
+    """Names of a few weights that are read: a UNet's first layers; of others the largest that are no matrices, which quantised files
+    leave as they are.
+    """
+    if isinstance(network, openaimodel.UNetModel):
+        return ["diffusion_model.input_blocks.0.0.weight", "diffusion_model.time_embed.0.weight"]
+    plain = {name: p for name, p in network.named_parameters() if p.ndim == 1 and p.is_floating_point()}
+    names = sorted(plain, key=lambda name: (-plain[name].numel(), name))
+    return [f"diffusion_model.{name}" for name in names[:8]]
 
 
 def schedule_sigmas(model: comfy.model_patcher.ModelPatcher, scheduler: str, steps: int) -> Tensor:

@@ -10,8 +10,7 @@ from ...dragon_core.diffusion.schedule import Window
 from ...dragon_core.diffusion.sharing import MergeMode, Sharing
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.errors import DragonError
-from ..host.model import family, fingerprint, require_supported
-from ..host.tokens import patch_attention
+from ..host.model import backbone_of, family, fingerprint
 from ..schema.links import CATEGORY, BranchLink, advanced, named, searched_as
 
 
@@ -56,10 +55,10 @@ class DragonCrossAttnPatch(io.ComfyNode):
     @classmethod
     def execute(cls, model: Any, branch: Branch, mode: MergeMode, start: float, end: float) -> io.NodeOutput:
         with named(cls):
-            require_supported(model)
+            backbone = backbone_of(model)
             if fingerprint(model) != branch.trajectory.model:
                 raise DragonError(
                     f"the branch was made with another model ({branch.trajectory.family}), this one is {family(model)}: "
                     f"invert with the model you patch"
                 )
-            return io.NodeOutput(patch_attention(model, Sharing(mode, Window(start, end))))
+            return io.NodeOutput(backbone.patched(model, Sharing(mode, Window(start, end))))

@@ -24,7 +24,7 @@ def test_recognised(loaded: Any) -> None:
 
 def test_taps_follow_the_structure(loaded: Any, pack: Any) -> None:
     """Two taps after the last two upsamplings; SDXL's decoder has no third."""
-    host_model = pack.submodule("nodes.host.model")
+    host_model = pack.submodule("nodes.host.backbones.unet")
     unet = loaded.model.model.diffusion_model
     assert host_model.tap_blocks(unet, 2) == loaded.case.family.taps
     if len(unet.channel_mult) == 4:
@@ -85,5 +85,5 @@ def test_more_input_channels(load: Any, run: Any, refused: Any, family: Family, 
     with load(family, "bf16", unet_only=True) as (model, _clip, _vae):
         assert model.model.diffusion_model.in_channels == channels
         assert type(model.model.model_config).__name__ == family.config
-        with refused("DragonInvert", f"{channels} input channels", "not supported yet", "Stable Diffusion 1.x, 2.x or SDXL"):
+        with refused("DragonInvert", f"{channels} input channels", "not supported", "a model that makes pictures from a prompt"):
             run("DragonInvert", model=model, positive=[[torch.zeros(1, 77, 768), {}]], latent={"samples": torch.zeros(1, 4, 32, 32)})

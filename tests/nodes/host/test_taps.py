@@ -37,7 +37,7 @@ SDXL = {
 
 @pytest.fixture(scope="module")
 def tap_blocks(pack: Any) -> Callable[..., tuple[int, ...]]:
-    return pack.submodule("nodes.host.model").tap_blocks
+    return pack.submodule("nodes.host.backbones.unet").tap_blocks
 
 
 @pytest.mark.parametrize(("config", "expected"), [(SD1, (6, 9)), (SD2, (6, 9)), (SDXL, (3, 6))], ids=["SD-1.x", "SD-2.x", "SDXL"])

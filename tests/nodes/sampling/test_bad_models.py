@@ -34,6 +34,18 @@ FLUX = {
 if "txt_ids_dims" in comfy.ldm.flux.model.FluxParams.__dataclass_fields__:  # newer releases
     FLUX["txt_ids_dims"] = []
 WAN = {"image_model": "wan2.1", "model_type": "t2v", "dim": 24, "ffn_dim": 8, "num_heads": 2, "num_layers": 1, "text_dim": 8}
+SHAPES = {
+    "image_model": "hunyuan3d2",
+    "in_channels": 4,
+    "context_in_dim": 8,
+    "hidden_size": 16,
+    "mlp_ratio": 1.0,
+    "num_heads": 1,
+    "depth": 1,
+    "depth_single_blocks": 1,
+    "qkv_bias": True,
+    "guidance_embed": False,
+}
 UNET = {
     "image_size": 32,
     "in_channels": 4,
@@ -72,18 +84,19 @@ def patcher(config: comfy.supported_models_base.BASE, model: Any = None) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("config", "family"),
+    ("config", "family", "why"),
     [
-        (lambda: comfy.supported_models.Flux(FLUX), "Flux"),
-        (lambda: comfy.supported_models.WAN21_T2V(WAN), "WAN21_T2V"),
-        (lambda: comfy.supported_models.SVD_img2vid(SVD), "SVD_img2vid"),
+        (lambda: comfy.supported_models.SVD_img2vid(SVD), "SVD_img2vid", "8 input channels"),
+        (lambda: comfy.supported_models.WAN21_I2V({**WAN, "model_type": "i2v", "in_dim": 36}), "WAN21_I2V", "36 input channels"),
+        (lambda: comfy.supported_models.FluxInpaint({**FLUX, "in_channels": 96}), "FluxInpaint", "96 input channels"),
+        (lambda: comfy.supported_models.Hunyuan3Dv2(SHAPES), "Hunyuan3Dv2", "do not make pictures"),
     ],
-    ids=["DiT", "video DiT", "video UNet"],
+    ids=["video UNet", "image-to-video DiT", "inpainting DiT", "shapes"],
 )
-def test_other_families(run: Any, scene: Any, sample: Any, refused: Any, config: Any, family: str) -> None:
-    """Every node that takes a MODEL says that the family is not supported yet, and what is."""
+def test_other_families(run: Any, scene: Any, sample: Any, refused: Any, config: Any, family: str, why: str) -> None:
+    """Every node that takes a MODEL says why the family cannot be edited with, and what can."""
     model = patcher(config())
-    words = (family, "not supported yet", "Stable Diffusion 1.x, 2.x or SDXL checkpoint, or DragonMiniModel")
+    words = (family, why, "a model that makes pictures from a prompt, or DragonMiniModel")
     with refused("DragonInvert", *words):
         run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
     with refused("DragonCrossAttnPatch", *words):
@@ -97,7 +110,7 @@ def test_other_families(run: Any, scene: Any, sample: Any, refused: Any, config:
 def test_inpainting_unet(run: Any, scene: Any, refused: Any) -> None:
     """Nine input channels: the mask and the masked picture would have to come from somewhere."""
     model = patcher(comfy.supported_models.SD15({**UNET, "in_channels": 9}))
-    with refused("DragonInvert", "9 input channels", "not supported yet", "Stable Diffusion"):
+    with refused("DragonInvert", "9 input channels", "not supported", "a model that makes pictures from a prompt"):
         run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
 
 

@@ -1,0 +1,148 @@
+"""Transformers: edited without gradients, by the draft, the trajectory and its residual, latent blending and shared attention."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import comfy.model_patcher
+import comfy.patcher_extension
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ....dragon_core.diffusion.sharing import Sharing
+from ....dragon_core.edits.base import Edit
+from ....dragon_core.edits.token_map import TokenMap
+from ....dragon_core.errors import DragonError
+from ..tokens import SHARING
+from .base import Backbone, Options, SharedAttention
+from .keys import Calls, KeyExchange, SharedKeys, overriding
+from .token_layout import TokenLayout, patch_size, rotary_embeddings
+
+log = logging.getLogger(__name__)
+
+#: Under this key ComfyUI's TorchCompileModel keeps its wrapper.
+COMPILED = "torch.compile"
+
+
+class Transformer(Backbone):
+    """Any network whose attention goes through ComfyUI's own functions: those are asked for keys and values, nothing else is touched."""
+
+    gradients = False
+
+    @override
+    def tap_blocks(self, network: nn.Module, count: int) -> tuple[int, ...]:
+        raise DragonError("this needs features of a UNet's decoder, which a transformer does not have: use a Stable Diffusion model")
+
+    @override
+    def patched(self, model: comfy.model_patcher.ModelPatcher, sharing: Sharing) -> comfy.model_patcher.ModelPatcher:
+        why = cannot_share(_network(model))
+        if why is not None:
+            raise DragonError(f"keys and values of this model cannot be shared, as {why}: sample with the model itself")
+        clone = model.clone()
+        clone.model_options["transformer_options"] = {**clone.model_options.get("transformer_options", {}), SHARING: sharing}
+        return clone
+
+    @override
+    def attention(self, model: comfy.model_patcher.ModelPatcher, sharing: Sharing, edits: tuple[Edit, ...]) -> SharedAttention:
+        return KeySharing(_network(model), sharing, edits)
+
+
+def _network(model: comfy.model_patcher.ModelPatcher) -> nn.Module:
+    """The network itself, also where it was compiled."""
+    network: nn.Module = model.get_model_object("diffusion_model")
+    return getattr(network, "_orig_mod", network)
+
+
+def cannot_share(network: nn.Module) -> str | None:
+    """Why keys and values cannot be brought to other places; None where they can."""
+    found = rotary_embeddings(network)
+    if patch_size(network) is None:
+        return "it does not say how large its tokens are"
+    if len(found) > 1:
+        return "it has more than one rotary embedding"
+    if not found and not (hasattr(network, "joint_blocks") or hasattr(network, "double_layers")):
+        return "how it encodes positions is not known"
+    return None
+
+
+class KeySharing(SharedAttention):
+    """Keys and values of the known pictures at their new places, see `keys`."""
+
+    def __init__(self, network: nn.Module, sharing: Sharing, edits: tuple[Edit, ...]) -> None:
+        self.network, self.how, self.edits = network, sharing, edits
+        self.layouts: dict[torch.Size, TokenLayout] = {}
+        self.calls = 0
+        self.map: tuple[TokenMap, Tensor] | None = None
+
+    @override
+    @contextmanager
+    def collecting(self, options: Options, latent: Tensor) -> Iterator[tuple[Options, Calls]]:
+        layout, tokens = self._layout(latent), Calls()
+        exchange = KeyExchange(layout, self.how, self.calls, collected=tokens)
+        with self._observed(layout, options):
+            yield _with(options, exchange), tokens
+        if self.calls == 0:  # now that it is known how many there are, only those of the window are kept
+            self.calls = exchange.seen
+            for call in [call for call in tokens if not self.how.in_block(call, self.calls)]:
+                del tokens[call]
+            if exchange.seen == 0:
+                log.warning("Dragon: this model's attention does not go through ComfyUI's, so its keys and values cannot be shared")
+
+    @override
+    def joined(self, source: Calls, reference: Calls | None) -> Calls:
+        if reference is None:
+            return source
+        return {call: own.and_then(reference[call]) for call, own in source.items() if call in reference}
+
+    @override
+    @contextmanager
+    def sharing(self, options: Options, latent: Tensor, tokens: Calls | None) -> Iterator[Options]:
+        if not tokens:
+            yield options
+            return
+        layout = self._layout(latent)
+        with self._observed(layout, options):
+            yield _with(options, KeyExchange(layout, self.how, self.calls, shared=SharedKeys(tokens, *self._map(latent, layout))))
+
+    def _layout(self, latent: Tensor) -> TokenLayout:
+        shape = latent.shape[1:]
+        if shape not in self.layouts:
+            self.layouts[shape] = TokenLayout.of(self.network, latent.shape)
+        return self.layouts[shape]
+
+    def _map(self, latent: Tensor, layout: TokenLayout) -> tuple[TokenMap, Tensor]:
+        """Which token is seen where, and how far that is in positions. Once a run, when an evaluation has shown what positions are like."""
+        if self.map is None:
+            reference = next((shape for shape in self.layouts if shape != latent.shape[1:]), latent.shape[1:])
+            theirs, token = self.layouts[reference], patch_size(self.network) or 1
+            size, other = ((shape[-2], shape[-1]) for shape in (latent.shape, reference))
+            token_map = TokenMap.of(self.edits, size, token, other).of_frames(layout.grid[0]).to(latent.device)
+            own, begun = (torch.stack([layout.offsets(shift, start) for shift in token_map.shift]) for start in (None, theirs))
+            foreign = (token_map.origin >= layout.tokens).unsqueeze(-1)
+            self.map = (token_map, torch.where(foreign, begun, own))
+        return self.map
+
+    @contextmanager
+    def _observed(self, layout: TokenLayout, options: Options) -> Iterator[None]:
+        """Positions are observed as the model makes them. A compiled model shows them when it runs uncompiled, which it does once."""
+        compiled = _compiled(options)
+        with ExitStack() as stack:
+            if compiled and not layout.starts:
+                layout.extrapolates = True
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            if not compiled or not layout.starts:
+                stack.enter_context(layout.observing())
+            yield
+
+
+def _with(options: Options, exchange: KeyExchange) -> Options:
+    return {**options, "transformer_options": overriding(options.get("transformer_options", {}), exchange)}
+
+
+def _compiled(options: Options) -> bool:
+    wrappers: dict[Any, dict[str, Any]] = options.get("transformer_options", {}).get("wrappers", {})
+    return COMPILED in wrappers.get(comfy.patcher_extension.WrappersMP.APPLY_MODEL, {})

@@ -1,0 +1,82 @@
+"""Stable Diffusion's UNets: energies pull through the decoder, and tokens are shared in its self-attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import comfy.ldm.modules.diffusionmodules.openaimodel as openaimodel
+import comfy.model_patcher
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ....dragon_core.diffusion.sharing import Sharing, TokenSelection
+from ....dragon_core.edits import chain
+from ....dragon_core.edits.base import Edit
+from ....dragon_core.edits.reference import reference_edits
+from ....dragon_core.errors import DragonError
+from ..evaluation import with_patch
+from ..tokens import Layers, TokenExchange, Tokens, patch_attention
+from .base import Backbone, Options, SharedAttention
+
+
+class UNet(Backbone):
+    """Nothing is written down by family: blocks are found in the UNet's own structure."""
+
+    gradients = True
+
+    @override
+    def tap_blocks(self, network: nn.Module, count: int) -> tuple[int, ...]:
+        return tap_blocks(network, count)
+
+    @override
+    def patched(self, model: comfy.model_patcher.ModelPatcher, sharing: Sharing) -> comfy.model_patcher.ModelPatcher:
+        return patch_attention(model, sharing)
+
+    @override
+    def attention(self, model: comfy.model_patcher.ModelPatcher, sharing: Sharing, edits: tuple[Edit, ...]) -> SharedAttention:
+        return TokenSharing(sharing, edits)
+
+
+def tap_blocks(unet: nn.Module, count: int) -> tuple[int, ...]:
+    """Output blocks whose input ``h`` is a tap: those right after the decoder's last ``count`` upsamplings, deep to shallow."""
+    blocks: Any = unet.output_blocks
+    after = [i + 1 for i, block in enumerate(blocks) if any(isinstance(layer, openaimodel.Upsample) for layer in block)]
+    if len(after) < count:
+        raise DragonError(f"this UNet's decoder has only {len(after)} upsampled stages, {count} are wanted: use fewer taps")
+    return tuple(after[-count:])
+
+
+class TokenSharing(SharedAttention):
+    """Tokens that enter the decoder's self-attention, see `tokens`."""
+
+    def __init__(self, sharing: Sharing, edits: tuple[Edit, ...]) -> None:
+        self.how, self.takers = sharing, reference_edits(edits)
+        self.selections: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = {}
+
+    @override
+    @contextmanager
+    def collecting(self, options: Options, latent: Tensor) -> Iterator[tuple[Options, Layers]]:
+        tokens: Layers = {}
+        yield with_patch(options, TokenExchange(collected=tokens), None), tokens
+
+    @override
+    def joined(self, source: Layers, reference: Layers | None) -> Layers:
+        """The source's tokens; where edits take from the second picture, those outside the edits and those that are taken."""
+        if reference is None or not self.takers:
+            return source
+        seen: Layers = {}
+        for place, own in source.items():
+            other = reference[place]
+            grids = (own.grid, other.grid)
+            if grids not in self.selections:
+                self.selections[grids] = TokenSelection.of(*chain.reference_regions(self.takers, *grids))
+            selection = self.selections[grids]
+            seen[place] = Tokens(selection.joined(own.key, other.key), selection.joined(own.value, other.value), own.grid)
+        return seen
+
+    @override
+    @contextmanager
+    def sharing(self, options: Options, latent: Tensor, tokens: Layers | None) -> Iterator[Options]:
+        yield with_patch(options, TokenExchange(shared=tokens or None, sharing=self.how), None)
