@@ -16,18 +16,20 @@ from .schedule import Window
 
 MergeMode = Literal["replace", "concat"]
 
+#: Of a transformer's attention layers, those from here on share: in FLUX the single-stream ones (LazyDrag, arXiv 2509.12203).
+FIRST_BLOCK = 0.33
+
 
 @dataclass(frozen=True)
 class Sharing:
     """How and when keys and values are shared: "concat" for dragging, "replace" for all else.
 
-    window: of the schedule. blocks: of a transformer's attention layers, by default the last two thirds, which are the single-stream
-    ones of FLUX (LazyDrag, arXiv 2509.12203); a UNet shares in its decoder.
+    window: of the schedule. blocks: of a transformer's attention layers; a UNet shares in its decoder.
     """
 
     mode: MergeMode = "replace"
     window: Window = field(default_factory=lambda: Window(0.1, 1.0))
-    blocks: Window = field(default_factory=lambda: Window(1 / 3, 1.0))
+    blocks: Window = field(default_factory=lambda: Window(FIRST_BLOCK, 1.0))
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(MergeMode):

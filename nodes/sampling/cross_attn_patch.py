@@ -7,7 +7,7 @@ from typing import Any, get_args
 from comfy_api.latest import io
 
 from ...dragon_core.diffusion.schedule import Window
-from ...dragon_core.diffusion.sharing import MergeMode, Sharing
+from ...dragon_core.diffusion.sharing import FIRST_BLOCK, MergeMode, Sharing
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.errors import DragonError
 from ..host.model import backbone_of, family, fingerprint
@@ -23,8 +23,8 @@ class DragonCrossAttnPatch(io.ComfyNode):
             category=CATEGORY,
             **searched_as("self-attention sharing", "attention injection", "MasaCtrl"),
             description=(
-                "Lets the decoder's self-attention see the source picture, which keeps texture and identity (the paper's "
-                "cross-branch self-attention)."
+                "Lets the model's self-attention see the source picture, which keeps texture and identity (the paper's "
+                "cross-branch self-attention): a UNet's in its decoder, a transformer's in the blocks below."
             ),
             inputs=[
                 io.Model.Input("model", tooltip="Any model patches (LoRA, IP-Adapter, …) stay in force."),
@@ -48,12 +48,43 @@ class DragonCrossAttnPatch(io.ComfyNode):
                         "end", default=1.0, min=0.0, max=1.0, step=0.01, tooltip="Sharing stops here, as a share of the schedule."
                     )
                 ),
+                advanced(
+                    io.Float.Input(
+                        "block_start",
+                        default=FIRST_BLOCK,
+                        min=0.0,
+                        max=1.0,
+                        step=0.01,
+                        optional=True,
+                        tooltip="Transformers only: the first attention layer that shares, as a share of all. 0.33: FLUX's single blocks.",
+                    )
+                ),
+                advanced(
+                    io.Float.Input(
+                        "block_end",
+                        default=1.0,
+                        min=0.0,
+                        max=1.0,
+                        step=0.01,
+                        optional=True,
+                        tooltip="Transformers only: no layer from here on shares.",
+                    )
+                ),
             ],
             outputs=[io.Model.Output(display_name="model", tooltip="For DragonSampler or DragonGuider only.")],
         )
 
     @classmethod
-    def execute(cls, model: Any, branch: Branch, mode: MergeMode, start: float, end: float) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: Any,
+        branch: Branch,
+        mode: MergeMode,
+        start: float,
+        end: float,
+        block_start: float = FIRST_BLOCK,
+        block_end: float = 1.0,
+    ) -> io.NodeOutput:
         with named(cls):
             backbone = backbone_of(model)
             if fingerprint(model) != branch.trajectory.model:
@@ -61,4 +92,4 @@ class DragonCrossAttnPatch(io.ComfyNode):
                     f"the branch was made with another model ({branch.trajectory.family}), this one is {family(model)}: "
                     f"invert with the model you patch"
                 )
-            return io.NodeOutput(backbone.patched(model, Sharing(mode, Window(start, end))))
+            return io.NodeOutput(backbone.patched(model, Sharing(mode, Window(start, end), Window(block_start, block_end))))
