@@ -23,6 +23,7 @@ class Trajectory:
     model: a fingerprint of the checkpoint that made it, and ``family`` its kind in words.
     pixels_per_cell: image pixels one latent cell covers.
     noise_model: how its latents mix picture and noise.
+    frames: of each video, where the model takes videos: its latents are the frames' then, B of them in all (see :mod:`.frames`).
     """
 
     latents: Tensor
@@ -32,6 +33,7 @@ class Trajectory:
     family: str
     pixels_per_cell: int = 8
     noise_model: NoiseModel = VP
+    frames: int = 0
 
     @property
     def steps(self) -> int:

@@ -13,6 +13,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ...dragon_core.diffusion.frames import as_pictures, as_video
 from ...dragon_core.diffusion.guidance import GuidanceScale
 from ...dragon_core.diffusion.loop import Prediction
 from ...dragon_core.diffusion.noise_model import FLOW, NoiseModel
@@ -125,14 +126,15 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         trajectory = self.branch.trajectory
         if denoise_mask is not None:
             raise DragonError("noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
-        if tuple(latent_image.shape[1:]) != tuple(trajectory.latents.shape[2:]):
+        given = as_pictures(latent_image)
+        if tuple(given.shape[1:]) != tuple(trajectory.latents.shape[2:]) or (latent_image.ndim == 5) != bool(trajectory.frames):
             raise DragonError(
                 f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
                 "start from DragonInvert's start_latent"
             )
         if torch.count_nonzero(noise):
             raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
-        grid, pictures = (latent_image.shape[-2], latent_image.shape[-1]), latent_image.shape[0]
+        grid, pictures = (given.shape[-2], given.shape[-1]), given.shape[0]
         edits = tuple(edit.on(device, 1) for edit in self.edits)
         layout = chain.Layout.of(edits, grid) if edits else None
         for masks in {r.source.shape[0] for r in layout.own} if layout else ():
@@ -155,7 +157,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         try:
             # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
             for i, known in enumerate(self.pictures):
-                latent = known.latents[-1].to(latent_image)
+                latent = as_video(known.latents[-1].to(latent_image), known.frames)
                 shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
                 conds = {"positive": self.conds.pop(KNOWN + str(i))}
                 conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
@@ -176,24 +178,27 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         """What ComfyUI mixes to the run's own start: of a latent nothing would be left at a flow's noisiest level."""
         run, sigma = self.running(), self.branch.trajectory.sigmas[0].to(latent)
         path = self.branch.trajectory.latents if run.path is None else run.path
+        start = as_video(path[0].to(latent), self.branch.trajectory.frames)
         if self.noise_model is FLOW:
-            return path[0].to(latent) / sigma, torch.zeros_like(latent)
-        return noise, latent if run.path is None else self.inner_model.process_latent_out(path[0].to(latent))
+            return start / sigma, torch.zeros_like(latent)
+        return noise, latent if run.path is None else self.inner_model.process_latent_out(start)
 
     def _edited_path(self, seed: int) -> Tensor:
         """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
         trajectory = self.branch.trajectory
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
         reference = self.pictures[1].latents if len(self.pictures) > 1 else None
-        draft = None if self.draft is None else self.inner_model.process_latent_in(self.draft)
+        draft = None if self.draft is None else as_pictures(self.inner_model.process_latent_in(self.draft))
         return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft, self.noise_model)
 
     def _fitting(self, draft: Tensor | None) -> Tensor | None:
         """The draft's latent outside of inference mode, if it is one of the trajectory's picture."""
         if draft is None:
             return None
-        wanted = self.branch.trajectory.latents.shape[1:]
-        if draft.shape[1:] != wanted[1:] or draft.shape[0] not in (1, wanted[0]):
+        wanted, frames = self.branch.trajectory.latents.shape[1:], self.branch.trajectory.frames
+        draft = draft.unsqueeze(2) if frames and draft.ndim == 4 else draft
+        pictures = as_pictures(draft)
+        if pictures.shape[1:] != wanted[1:] or pictures.shape[0] not in (1, wanted[0]) or (draft.ndim == 5) != bool(frames):
             raise DragonError(
                 f"the draft's latent is {tuple(draft.shape)}, the trajectory's {tuple(wanted)}: draft the picture you inverted"
             )
@@ -211,11 +216,12 @@ class DragonGuidance(comfy.samplers.CFGGuider):
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
         """The denoised latent for samplers that know nothing of us: guidance is folded in."""
-        sigma = timestep.flatten()[0]
+        pictures, sigma = as_pictures(x), timestep.flatten()[0]
         step, steps = self.branch.trajectory.index(float(sigma)), self.branch.trajectory.steps
-        p = self.predict(x, step, sigma, self.schedule.guided(step, steps), model_options or {}, seed)
-        denoised = x - p.direction * sigma if p.denoised is None else p.denoised
-        return denoised if p.guidance is None else denoised - self.noise_model.guidance_scale(sigma) * p.guidance
+        p = self.predict(pictures, step, sigma, self.schedule.guided(step, steps), model_options or {}, seed)
+        denoised = pictures - p.direction * sigma if p.denoised is None else p.denoised
+        guided = denoised if p.guidance is None else denoised - self.noise_model.guidance_scale(sigma) * p.guidance
+        return as_video(guided, self.branch.trajectory.frames)
 
     def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
         """One step's prediction, evaluating no more rows than it needs."""
@@ -229,26 +235,31 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             mine = with_patch(options, None, None)
             if run.attention is not None:
                 tokens = branch_step.tokens if share and branch_step else None
-                mine = stack.enter_context(run.attention.sharing(mine, x, tokens))
+                mine = stack.enter_context(run.attention.sharing(mine, as_video(x, self.branch.trajectory.frames), tokens))
             return self._evaluate(x, sigma, branch_step if guided else None, mine, seed)
 
     def _evaluate(self, x: Tensor, sigma: Tensor, branch_step: BranchStep | None, mine: Options, seed: int | None) -> HostPrediction:
         """``branch_step``: what to be guided by, None where nothing guides. ``mine``: model options of this evaluation's own."""
-        run, timestep = self.running(), sigma.reshape(1).expand(x.shape[0])
+        run = self.running()
         if branch_step is None or run.layout is None:
-            denoised = super().predict_noise(x, timestep, mine, seed)
+            denoised = self._denoised(x, sigma, mine, seed)
             direction = (x - denoised) / sigma
             return HostPrediction(direction, direction, None, denoised)
         unet = self.inner_model.diffusion_model
         split = GuidedEvaluation(unet, run, branch_step, x, sigma, self.noise_model, mine.get("sampler_calc_cond_batch_function"))
         mine["sampler_calc_cond_batch_function"] = split
-        denoised = super().predict_noise(x, timestep, mine, seed)
+        denoised = self._denoised(x, sigma, mine, seed)
         direction = (x - denoised) / sigma
         eps = self.noise_model.noise(x, direction, sigma)
         gradient = split.gradient()
         guidance = run.scale(gradient, eps, run.layout.support, split.polyak_step(gradient))
         run.readings.append(split.reading(branch_step.step, guidance, eps))
         return HostPrediction(direction, (x - split.positive) / sigma, guidance, denoised)
+
+    def _denoised(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None) -> Tensor:
+        """ComfyUI's own estimate of the clean pictures (B, C, h, w), as videos where the model takes those."""
+        latent = as_video(x, self.branch.trajectory.frames)
+        return as_pictures(super().predict_noise(latent, sigma.reshape(1).expand(latent.shape[0]), options, seed))
 
     @property
     def noise_model(self) -> NoiseModel:
@@ -272,7 +283,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     def _branch_outputs(self, index: int, step: int, timestep: Tensor, options: Options, guided: bool) -> BranchOutputs:
         """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
         run = self.running()
-        x = self.pictures[index].latents[step].to(timestep.device, torch.float32)
+        x = as_video(self.pictures[index].latents[step].to(timestep.device, torch.float32), self.pictures[index].frames)
+        timestep = timestep[: timestep.shape[0] // max(1, self.branch.trajectory.frames)]
         x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
         # One prompt is enough to look at the picture with: the first of the whole picture that is on at this noise level.
         whole = (cond for cond in self.known[index] if "area" not in cond)

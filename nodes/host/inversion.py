@@ -15,8 +15,9 @@ from ...dragon_core.diffusion.inversion import invert
 from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
-from .model import family, fingerprint, noise_model_of, require_supported
+from .model import noise_model_of, require_supported
 from .tokens import SHARING
+from .trajectories import as_the_model_takes, trajectory_of
 
 Options = dict[str, Any]
 
@@ -65,8 +66,9 @@ def invert_latent(
     refinement: int,
     callback: Callable[..., None] | None,
 ) -> tuple[Trajectory, Tensor]:
-    """Trajectory of a clean latent (B, C, h, w) in ComfyUI's scale, and the start latent in that scale."""
+    """Trajectory of a clean latent (B, C, h, w), or (B, C, f, h, w) of a video, in ComfyUI's scale, and the start latent in that scale."""
     require_supported(model)
+    latent = as_the_model_takes(model, latent)
     if not torch.isfinite(latent).all():
         raise DragonError("the latent has values that are not numbers: check the image and the VAE (try another VAE precision)")
     plain = model.clone()
@@ -81,8 +83,7 @@ def invert_latent(
     start = guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, callback=callback, seed=0)
     if sampler.path is None or not torch.isfinite(sampler.path).all():
         raise DragonError("inversion diverged to values that are not numbers: use more steps or another precision")
-    ratio = getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
     path = sampler.path.to("cpu", torch.float32)
     # Exactly what any sampler makes of start_latent, so that all of them begin alike.
     path[0] = model.model.process_latent_in(start.cpu().float())
-    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio, noise_model), start.cpu()
+    return trajectory_of(model, positive, path, sigmas), start.cpu()

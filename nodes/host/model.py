@@ -41,8 +41,8 @@ def backbone_of(model: comfy.model_patcher.ModelPatcher) -> Backbone:
     channels = input_channels(model)
     if channels is not None and channels not in inputs_for(latents.latent_channels, patch_size(network)):
         raise DragonError(
-            f"{family(model)} has {channels} input channels: inpainting, editing and image-to-video models want a second picture beside the "
-            f"noise, and are not supported: {hint}"
+            f"{family(model)} has {channels} input channels: inpainting, editing and image-to-video models, which want a second picture "
+            f"beside the noise, are not supported: {hint}"
         )
     plain = isinstance(network, openaimodel.UNetModel) and getattr(network, "default_num_video_frames", None) is None
     return UNet() if plain else Transformer()

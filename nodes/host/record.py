@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
-from .model import family, fingerprint, noise_model_of, require_supported
+from .model import require_supported
 from .tokens import SHARING
+from .trajectories import trajectory_of
 
 Options = dict[str, Any]
 
@@ -71,5 +72,4 @@ def record_sampling(
     path = torch.stack(sampler.levels)
     if not torch.isfinite(path).all():
         raise DragonError("the picture ended in values that are not numbers: lower cfg, or use another precision")
-    ratio = getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
-    return Trajectory(path, sigmas.cpu().clone(), positive, fingerprint(model), family(model), ratio, noise_model_of(model)), result
+    return trajectory_of(model, positive, path, sigmas), result

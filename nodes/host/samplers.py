@@ -11,6 +11,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ...dragon_core.diffusion.frames import as_pictures, as_video
 from ...dragon_core.diffusion.loop import LatentBlending, Prediction, run_edit
 from ...dragon_core.diffusion.schedule import EditSchedule, Window
 from ...dragon_core.errors import DragonError
@@ -47,7 +48,7 @@ class DragonEuler(comfy.samplers.Sampler):
         guider, steps = model_wrap, len(sigmas) - 1
         run = guider.running()
         sampling = guider.inner_model.model_sampling
-        x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))
+        x = as_pictures(sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas)))
         options, seed = extra_args.get("model_options", {}), extra_args.get("seed")
         trajectory = guider.branch.trajectory
         span = trajectory.span(sigmas)
@@ -62,7 +63,7 @@ class DragonEuler(comfy.samplers.Sampler):
         def on_step(step: int, x0: Tensor, x: Tensor) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
             if callback is not None:
-                callback(step - span[0], x0, x, steps)
+                callback(step - span[0], as_video(x0, trajectory.frames), as_video(x, trajectory.frames), steps)
 
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
         region, blending = None, None
@@ -75,7 +76,7 @@ class DragonEuler(comfy.samplers.Sampler):
             blending = LatentBlending(run.path, outside, Window(0.0, injected), free)
         # Windows are shares of the whole schedule, also when SIGMAS are a part of it.
         x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, blending, span, trajectory.noise_model)
-        return sampling.inverse_noise_scaling(sigmas[-1], x)
+        return sampling.inverse_noise_scaling(sigmas[-1], as_video(x, trajectory.frames))
 
 
 def run_sampling(
@@ -85,6 +86,6 @@ def run_sampling(
     guider.set_branch_conds(positive, negative)
     guider.set_cfg(cfg)
     trajectory = guider.branch.trajectory
-    start = guider.model_patcher.model.process_latent_out(trajectory.latents[0].clone())
+    start = guider.model_patcher.model.process_latent_out(as_video(trajectory.latents[0].clone(), trajectory.frames))
     result = guider.sample(torch.zeros_like(start), start, sampler, trajectory.sigmas.clone(), callback=callback, seed=seed)
     return result.cpu()
