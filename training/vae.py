@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--crop", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--decoder-only", action="store_true")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
@@ -124,7 +124,7 @@ def main() -> None:
         if (step + 1) % 50 == 0:
             rate = (time.monotonic() - began) / (step + 1 - start)
             log.info("step %d  loss %.4f  z std %.2f  %.2f s/step", step + 1, loss.item(), z.float().std().item(), rate)
-        if (step + 1) % 200 == 0 or step + 1 == args.steps:
+        if (step + 1) % 100 == 0 or step + 1 == args.steps:
             state = {"encoder": encoder.state_dict(), "decoder": decoder.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save({**state, "step": step + 1, "decoder_only": args.decoder_only}, CHECKPOINT.with_suffix(".partial"))
             CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
