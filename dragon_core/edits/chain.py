@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
@@ -89,13 +89,20 @@ def evaluate(layout: Layout, views: Views) -> Energies:
     return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, background, content), least)
 
 
-def edited_picture(edits: Sequence[Edit], picture: Tensor, reference: Tensor | None = None) -> Tensor:
-    """A picture or a clean latent (B, C, h, w) with the edits made in it directly. ``reference``: the second one, (B, C, h', w')."""
+def edited_picture(
+    edits: Sequence[Edit], picture: Tensor, reference: Tensor | None = None, on_stage: Callable[[], None] = lambda: None
+) -> Tensor:
+    """A picture or a clean latent (B, C, h, w) with the edits made in it directly. ``reference``: the second one, (B, C, h', w').
+
+    ``on_stage`` is called after each of the two stages of each edit; what it raises ends the work.
+    """
     edited = picture
     for edit in edits:
         edited = edit.fill_clean(edited)
+        on_stage()
     for edit in edits:
         edited = edit.place(edited, picture, reference, "bilinear")
+        on_stage()
     return edited
 
 

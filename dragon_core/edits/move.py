@@ -19,11 +19,12 @@ from ..diffusion.energies.form import LEAST
 from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Views
 from ..errors import DragonError
-from ..imaging.affine import Placement, unrepeated, warp
-from ..imaging.edge_blending import blend_edges
+from ..imaging.affine import Placement, arrived, unrepeated, warp
+from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, is_picture
-from ..imaging.masks import FAINT, Regions, grown, moved_regions, on_grid, surroundings
+from ..imaging.masks import FAINT, Regions, moved_regions, on_grid, surroundings
 from ..imaging.patch_fill import patch_fill
+from ..imaging.windows import extent, steps_to
 from .base import MOVE_KAPPA
 
 log = logging.getLogger(__name__)
@@ -149,18 +150,20 @@ class Move:
             # Where an enlarged object has no noise of its own left, the noise that lies there stays: repeated, it would show as blocks.
             # Nor is any taken from beside the object, where it stays in its place, too.
             own = warp(covered(self.mask, latent).to(latent), self.transform, mode) > 0.5
-            placed = target & own & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
-            return torch.where(placed, warp(source, self.transform, mode, beyond="border"), latent)
-        known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest") > 0.5  # comes from inside the picture
-        brought = warp(source, self.transform, mode="area", beyond="border")
-        if is_picture(latent, self.mask) and self.start != "keep":  # kept, the object itself would be the ground
-            return blend_edges(brought, latent, target & known)
-        return torch.where(target & known, brought, latent)
+            free = target & own & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
+            return torch.where(free, warp(source, self.transform, mode, beyond="border"), latent)
+        rows, columns = part = extent(target, 1)
+        known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest", part=part) > 0.5  # comes from inside the picture
+        inside = torch.zeros_like(target.expand(max(len(target), len(known)), -1, -1, -1))
+        inside[..., rows, columns] = target[..., rows, columns] & known
+        # Kept, the object itself would be the ground.
+        put = blend_edges if is_picture(latent, self.mask) and self.start != "keep" else placed
+        return put(lambda where: warp(source, self.transform, mode="area", beyond="border", part=where), latent, inside)
 
     @cached_property
     def _arrived(self) -> Tensor:
         """The mask at its new place: (M, H, W)."""
-        return warp(self.mask.unsqueeze(1).float(), self.transform, mode="area").squeeze(1)
+        return arrived(self.mask, self.transform)
 
     def _from_beyond(self, original: Tensor, source: Tensor, fallback: Tensor) -> Tensor:
         """At p, the noise of the first of T(p), T(T(p)), … that lies in the picture and off the object; else the fallback's."""
@@ -202,8 +205,9 @@ def hole(mask: Tensor, clean: Tensor, rim: int) -> Tensor:
     share, reached = on_grid(mask, (clean.shape[-2], clean.shape[-1])), support(mask, clean).squeeze(1)
     found = torch.where(reached.all(2, keepdim=True).all(1, keepdim=True), share > share.amin((1, 2), keepdim=True), reached)
     enough = LEAST_LEFT * (~found).sum((1, 2), keepdim=True)
+    away = steps_to(reached)
     for cells in range(1, rim + 1):
-        wider = grown(reached.to(share), cells) > 0
+        wider = away <= cells
         found = torch.where((~wider).sum((1, 2), keepdim=True) >= enough, wider, found)
     return found
 

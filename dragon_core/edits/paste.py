@@ -14,8 +14,8 @@ from ..diffusion.energies.correspondence import correspondence_energy
 from ..diffusion.energies.form import LEAST, nothing
 from ..diffusion.features import Views
 from ..errors import DragonError
-from ..imaging.affine import AffineWarp, unrepeated, warp
-from ..imaging.edge_blending import blend_edges
+from ..imaging.affine import AffineWarp, arrived, unrepeated, warp
+from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, cropped_mask
 from ..imaging.masks import Regions, centroids, on_grid
 from .base import KAPPA
@@ -109,7 +109,7 @@ class Paste:
     @cached_property
     def _arrived(self) -> Tensor:
         """The mask at its place in the first picture: (1, H, W)."""
-        return warp(self.reference_mask.unsqueeze(1).float(), self.transform, mode="area", size=self.image_size).squeeze(1)
+        return arrived(self.reference_mask, self.transform, self.image_size)
 
     def regions(self, size: tuple[int, int]) -> Regions:
         target = on_grid(self._arrived, size)
@@ -141,5 +141,5 @@ class Paste:
             # What an enlarged object's noise cannot fill keeps the noise that lies there: repeated, it would show as blocks.
             target = target & unrepeated(self.transform, grid, theirs, latent.device)
             return torch.where(target, warp(reference, self.transform, "nearest", "border", grid), latent)
-        brought = warp(reference, self.transform, "area", "border", grid)
-        return blend_edges(brought, latent, target) if grid == self.image_size else torch.where(target, brought, latent)
+        put = blend_edges if grid == self.image_size else placed
+        return put(lambda where: warp(reference, self.transform, "area", "border", grid, where), latent, target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import DragonError
+from .windows import Part, extent
 
 #: (x, y) in pixels.
 Point = tuple[float, float]
@@ -137,17 +139,25 @@ class AffineWarp:
 
 
 def warp(
-    image: Tensor, transform: Placement, mode: str = "bilinear", beyond: str = "zeros", size: tuple[int, int] | None = None
+    image: Tensor,
+    transform: Placement,
+    mode: str = "bilinear",
+    beyond: str = "zeros",
+    size: tuple[int, int] | None = None,
+    part: Part | None = None,
 ) -> Tensor:
     """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's source picture.
 
     ``mode`` is "bilinear", "area" (the same, averaged over what a cell covers where the transform shrinks), or "nearest" where values
     must not be mixed (noise keeps its variance). ``beyond`` the frame are "zeros", or the values at its "border". ``size``: the grid
-    of ``out``, where it is not the image's.
+    of ``out``, where it is not the image's. ``part``: what of ``out`` is wanted, where it is not all.
     """
     h, w = size or (image.shape[-2], image.shape[-1])
     fine = transform.samples_per_cell if mode == "area" else 1
-    points = (_kept if h * w * fine**2 <= MOST_KEPT else _came_from)(transform, (h * fine, w * fine))
+    if part is not None:
+        points = _came_from(transform, (h * fine, w * fine), (slice(p.start * fine, p.stop * fine) for p in part))
+    else:
+        points = (_kept if h * w * fine**2 <= MOST_KEPT else _came_from)(transform, (h * fine, w * fine))
     height, width = transform.source_size or transform.image_size
     points = points / points.new_tensor([width, height])
     if mode == "nearest":  # grid_sample rounds halves to even: a shift by half a cell would take every other value twice
@@ -158,6 +168,33 @@ def warp(
     image, grid = image.expand(batch, -1, -1, -1), grid.expand(batch, -1, -1, -1)
     out = F.grid_sample(image, grid, mode="nearest" if mode == "nearest" else "bilinear", padding_mode=beyond, align_corners=False)
     return out if fine == 1 else F.avg_pool2d(out, fine)
+
+
+def landing(mask: Tensor, transform: Placement, size: tuple[int, int], margin: int = 2) -> Part:
+    """The part of a grid over the transform's picture in which a mask (M, h, w) arrives, and ``margin`` cells around; perhaps empty."""
+    if not isinstance(transform, AffineWarp):
+        return slice(0, size[0]), slice(0, size[1])
+    rows, columns = extent(mask > 0, 1)
+    height, width = transform.source_size or transform.image_size
+    ys, xs = ((torch.tensor([p.start, p.stop]).double()) * (pixels / cells) for p, pixels, cells in (
+        (rows, height, mask.shape[-2]), (columns, width, mask.shape[-1])))
+    corners = transform.forward(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).reshape(-1, 2)
+    found = []
+    for places, pixels, cells in zip(corners.flip(-1).unbind(-1), transform.image_size, size, strict=True):
+        low, high = (float(end) * cells / pixels for end in (places.min(), places.max()))
+        first = min(max(0, math.floor(low) - margin), cells)
+        found.append(slice(first, max(first, min(cells, math.ceil(high) + margin))))
+    return found[0], found[1]
+
+
+def arrived(mask: Tensor, transform: Placement, size: tuple[int, int] | None = None) -> Tensor:
+    """A mask (M, h, w) at its new place, (M, h', w') on a grid of ``size`` over the transform's picture, or on the mask's own."""
+    h, w = size or (mask.shape[-2], mask.shape[-1])
+    rows, columns = part = landing(mask, transform, (h, w))
+    out = torch.zeros(max(len(mask), transform.count), h, w, device=mask.device)
+    if rows.start < rows.stop and columns.start < columns.stop:
+        out[:, rows, columns] = warp(mask.unsqueeze(1).float(), transform, "area", size=(h, w), part=part).squeeze(1)
+    return out
 
 
 def unrepeated(transform: Placement, size: tuple[int, int], source: tuple[int, int], device: torch.device) -> Tensor:
@@ -190,12 +227,13 @@ def _kept(transform: Placement, size: tuple[int, int]) -> Tensor:
     return _came_from(transform, size)
 
 
-def _came_from(transform: Placement, size: tuple[int, int]) -> Tensor:
-    """T⁻¹ of the cell centres of a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture.
+def _came_from(transform: Placement, size: tuple[int, int], part: Iterable[slice] = (slice(None), slice(None))) -> Tensor:
+    """T⁻¹ of the cell centres of (part of) a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture.
 
     float64 and so on the CPU, wherever the picture lies: Apple's GPUs and some of Intel's have no such numbers.
     """
     (h, w), (height, width) = size, transform.image_size
     y = (torch.arange(h, dtype=torch.float64) + 0.5) * (height / h)
     x = (torch.arange(w, dtype=torch.float64) + 0.5) * (width / w)
-    return transform.inverse(torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1))
+    rows, columns = part
+    return transform.inverse(torch.stack(torch.meshgrid(x[columns], y[rows], indexing="xy"), dim=-1))

@@ -6,11 +6,12 @@ lie on. At a real edge, where the object's own colour meets the mask's border, n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .masks import grown
+from .windows import Part, box_max, box_mean, extent, steps_to
 
 #: How far in from the border ground may give way, as a share of the picture's shorter side.
 DEPTH = 1 / 20
@@ -20,16 +21,52 @@ RIM = 1
 EDGE, OTHER = 0.08, 0.12
 
 
-def blend_edges(brought: Tensor, ground: Tensor, inside: Tensor) -> Tensor:
-    """``brought`` where ``inside`` (M, 1, h, w) says, ``ground`` elsewhere; pictures (B, C, h, w) with values in [0, 1]."""
-    return torch.where(inside, torch.lerp(brought, ground, surplus(brought, inside)), ground)
+def placed(brought: Callable[[Part], Tensor], ground: Tensor, inside: Tensor) -> Tensor:
+    """``brought`` where ``inside`` (M, 1, h, w) says, ``ground`` (B, C, h, w) elsewhere. ``brought`` is asked for the part that is used."""
+    return _put(brought, ground, inside, 0, lambda own, below, where: torch.where(where, own, below))
+
+
+def blend_edges(brought: Callable[[Part], Tensor], ground: Tensor, inside: Tensor) -> Tensor:
+    """The same for pictures with values in [0, 1], whose rim gives way where it shows no edge."""
+    depth = depth_of(ground)
+
+    def soft(own: Tensor, below: Tensor, where: Tensor) -> Tensor:
+        return torch.where(where, torch.lerp(own, below, _surplus(own, where, depth)), below)
+
+    return _put(brought, ground, inside, depth + 2 * RIM + 1, soft)
+
+
+def _put(
+    brought: Callable[[Part], Tensor],
+    ground: Tensor,
+    inside: Tensor,
+    margin: int,
+    join: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Tensor:
+    rows, columns = part = extent(inside, margin)
+    own, below, where = brought(part), ground[..., rows, columns], inside[..., rows, columns]
+    out = ground.expand(max(len(own), len(ground), len(inside)), -1, -1, -1).clone()
+    out[..., rows, columns] = join(own, below, where)
+    return out
 
 
 def surplus(picture: Tensor, inside: Tensor) -> Tensor:
     """How far what ``inside`` (M, 1, h, w) covers is ground that a wide mask took along: (B, 1, h, w) for pictures (B, C, h, w)."""
-    depth = max(1, round(min(picture.shape[-2:]) * DEPTH))
+    depth = depth_of(picture)
+    rows, columns = extent(inside, depth + 2 * RIM + 1)  # as far as anything below looks
+    result = torch.zeros_like(picture[:, :1].expand(max(len(picture), len(inside)), -1, -1, -1))
+    result[..., rows, columns] = _surplus(picture[..., rows, columns], inside[..., rows, columns], depth)
+    return result
+
+
+def depth_of(picture: Tensor) -> int:
+    """Pixels in from a border in which ground may give way, for a whole picture (B, C, h, w)."""
+    return max(1, round(min(picture.shape[-2:]) * DEPTH))
+
+
+def _surplus(picture: Tensor, inside: Tensor, depth: int) -> Tensor:
     within = inside.to(picture)
-    last, rim = within * _next_to(1 - within), _next_to(within) * (1 - within)  # the pixels on either side of the border
+    last, rim = within * box_max(1 - within, 1), box_max(within, 1) * (1 - within)  # the pixels on either side of the border
     edge = (spread(picture, last, RIM) - spread(picture, rim, RIM)).abs().amax(1, keepdim=True)
     even = torch.exp(-((edge / EDGE) ** 2)) * rim
     ground, evenness = spread(picture, even + 1e-6 * rim, depth), spread(even, rim, depth)
@@ -39,25 +76,10 @@ def surplus(picture: Tensor, inside: Tensor) -> Tensor:
 
 def spread(values: Tensor, weight: Tensor, radius: int) -> Tensor:
     """Weighted means of values (B, C, h, w) over what lies within about ``radius`` pixels; near 0 where no weight does."""
-    total, mass = _blurred(values * weight, radius), _blurred(weight, radius)
+    total, mass = (box_mean(box_mean(part, radius), radius) for part in (values * weight, weight))
     return total / mass.clamp(min=1e-12)
 
 
-def _blurred(image: Tensor, radius: int) -> Tensor:
-    for _ in range(2):
-        image = F.avg_pool2d(image, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
-        image = F.avg_pool2d(image, (1, 2 * radius + 1), stride=1, padding=(0, radius))
-    return image
-
-
-def _next_to(weight: Tensor) -> Tensor:
-    return grown(weight.squeeze(1), 1).unsqueeze(1)
-
-
 def fade(inside: Tensor, depth: int) -> Tensor:
-    """1 at the border of ``inside``, falling evenly to 0 ``depth`` pixels within; the frame is no border."""
-    outside, share = (~inside).float().squeeze(1), torch.zeros_like(inside, dtype=torch.float32).squeeze(1)
-    for step in range(depth):
-        outside = grown(outside, 1)
-        share = torch.maximum(share, outside * (1 - step / depth))
-    return share.unsqueeze(1)
+    """1 at the border of ``inside`` (M, 1, h, w), falling evenly to 0 ``depth`` pixels within; the frame is no border."""
+    return (1 - (steps_to(~inside.squeeze(1)) - 1) / depth).clamp(0, 1).unsqueeze(1)

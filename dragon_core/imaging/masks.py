@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .affine import Placement, Point, warp
+from .affine import Placement, Point, arrived
+from .windows import box_max
 
 #: Mask values up to this are the grey of a blur, a resize or a JPEG, not an edit's.
 FAINT = 0.1
@@ -40,13 +41,14 @@ def either(a: Tensor, b: Tensor) -> Tensor:
 
 def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
     """A mask (M, H, W) averaged onto a grid (h, w): soft at edges, and exact in area where the grid divides the picture."""
+    if tuple(mask.shape[-2:]) == tuple(size):
+        return mask.float()
     return F.interpolate(mask.unsqueeze(1).float(), size=size, mode="area").squeeze(1)
 
 
 def moved_regions(mask: Tensor, transform: Placement, size: tuple[int, int]) -> Regions:
     """Regions of a mask (M, H, W) and its transform, on a grid (h, w)."""
-    moved = warp(mask.unsqueeze(1).float(), transform, mode="area").squeeze(1)
-    return Regions(on_grid(mask, size), on_grid(moved, size))
+    return Regions(on_grid(mask, size), on_grid(arrived(mask, transform), size))
 
 
 def centroids(mask: Tensor) -> tuple[Point, ...]:
@@ -60,7 +62,7 @@ def centroids(mask: Tensor) -> tuple[Point, ...]:
 
 def grown(mask: Tensor, cells: int) -> Tensor:
     """A mask (M, h, w) made larger by ``cells`` grid cells in every direction."""
-    return F.max_pool2d(mask.unsqueeze(1), 2 * cells + 1, stride=1, padding=cells).squeeze(1) if cells > 0 else mask
+    return box_max(mask, cells) if cells > 0 else mask
 
 
 def feathered(mask: Tensor, margin: int) -> Tensor:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .windows import Part, box_max, extent
 
 #: The search for what continues into a hole runs on at most so many cells a side, and is refined below.
 SEARCH_SIDE = 48
@@ -35,12 +40,39 @@ def push_pull(image: Tensor, known: Tensor) -> Tensor:
         total = weight.sum((2, 3), keepdim=True)
         mean = (image * weight).sum((2, 3), keepdim=True) / total.clamp(min=1e-6)
         return torch.where((weight > 0) | (total == 0), image, mean)
-    coarse_weight = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
-    coarse = F.avg_pool2d(image * weight, 2, ceil_mode=True, count_include_pad=False) / coarse_weight.clamp(min=1e-6)
+    coarse, coarse_weight = _averaged(image, weight)
     filled = push_pull(coarse, (coarse_weight > 0).to(image))
-    stand_in = F.interpolate(filled, size=image.shape[-2:], mode="bilinear", align_corners=False)
+    stand_in = _doubled(filled, image)
     nothing_known = weight.sum((1, 2, 3), keepdim=True) == 0
     return torch.where((weight > 0) | nothing_known, image, stand_in)
+
+
+def _push_pull_part(image: Tensor, known: Tensor, part: Part, size: tuple[int, int]) -> Tensor:
+    """:func:`push_pull` of a picture of ``size`` (height, width) in a part (1, C, h, w) of it, beyond which nothing is known.
+
+    The same as of all the picture, for as many scales as the part begins and ends at whole cells of.
+    """
+    rows, columns = part
+    uneven = any(p.start % 2 or (p.stop % 2 and p.stop < side) for p, side in zip(part, size, strict=True))
+    if uneven or max(size) <= SEARCH_SIDE or min(image.shape[-2:]) == 1:
+        whole, whole_known = (each.new_zeros(*each.shape[:2], *size) for each in (image, known))
+        whole[..., rows, columns], whole_known[..., rows, columns] = image, known
+        return push_pull(whole, whole_known)[..., rows, columns]
+    coarse, share = _averaged(image, known)
+    coarse_part = (slice(rows.start // 2, -(-rows.stop // 2)), slice(columns.start // 2, -(-columns.stop // 2)))
+    filled = _push_pull_part(coarse, (share > 0).to(image), coarse_part, (-(-size[0] // 2), -(-size[1] // 2)))
+    return torch.where(known > 0, image, _doubled(filled, image))
+
+
+def _doubled(coarse: Tensor, fine: Tensor) -> Tensor:
+    """Coarse cells interpolated on the grid of ``fine``, of whose cells each is the mean of 2 × 2, also at an odd side's end."""
+    return F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., : fine.shape[-2], : fine.shape[-1]]
+
+
+def _averaged(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted means of 2 × 2 cells, and the share of each that has weight."""
+    share = F.avg_pool2d(weight, 2, ceil_mode=True, count_include_pad=False)
+    return F.avg_pool2d(image * weight, 2, ceil_mode=True, count_include_pad=False) / share.clamp(min=1e-6), share
 
 
 def patch_fill(image: Tensor, known: Tensor) -> Tensor:
@@ -59,34 +91,45 @@ def _patch_fill(image: Tensor, known: Tensor) -> Tensor:
     """:func:`patch_fill` for one picture (1, C, h, w)."""
     if bool(known.all()) or not bool(known.any()):
         return image
-    weight = known.to(image)
-    filled, left, rim, spread = push_pull(image, weight), ~known, _rim(weight), _variance(image, weight)
+    weight, size = known.to(image), (image.shape[-2], image.shape[-1])
+    align = 2 ** round(math.log2(max(1.0, _rim_width(image))))
+    rows, columns = part = extent(~known, _rim_width(image) + align, align)  # nothing farther off has to do with the hole
+    filled, own = image[..., rows, columns].clone(), known[..., rows, columns]
+    left, rim, variance = ~own, _rim(weight, part), _variance(image, weight)
     for shift in _fitting_shifts(image, weight):
-        piece_known = shifted(weight, shift)
+        piece_known = shifted(weight, shift, part)
         take = left & (piece_known > 0)
         if not bool(take.any()):
             continue
-        piece = shifted(image, shift)
-        like = ((filled - piece).square() / spread).mean(1, keepdim=True) < ALIKE
-        seam = (rim + (~known & ~left & like)) * piece_known
+        piece = shifted(image, shift, part)
+        like = ((filled - piece).square() / variance).mean(1, keepdim=True) < ALIKE
+        seam = (rim + (~own & ~left & like)) * piece_known
         if not bool(seam.any()):
             continue
-        step = push_pull(filled - piece, seam)  # of rim and earlier pieces alone: other objects farther off would show in it
+        step = _push_pull_part(filled - piece, seam, part, size)  # of rim and earlier pieces alone: other objects would show in it
         filled = torch.where(take, piece + step, filled)
         left = left & ~take
         if not bool(left.any()):
             break
-    return filled
+    else:
+        filled = torch.where(left, push_pull(image, weight)[..., rows, columns], filled)
+    whole = image.clone()
+    whole[..., rows, columns] = filled
+    return whole
 
 
-def shifted(image: Tensor, by: tuple[int, int]) -> Tensor:
-    """``out[y, x] = image[y - by[0], x - by[1]]`` for (B, C, h, w), zero where that is outside."""
-    (down, right), (h, w) = by, image.shape[-2:]
-    out = torch.zeros_like(image)
-    if abs(down) < h and abs(right) < w:
-        to_y, to_x = slice(max(0, down), h + min(0, down)), slice(max(0, right), w + min(0, right))
-        from_y, from_x = slice(max(0, -down), h + min(0, -down)), slice(max(0, -right), w + min(0, -right))
-        out[..., to_y, to_x] = image[..., from_y, from_x]
+def shifted(image: Tensor, by: tuple[int, int], part: Part | None = None) -> Tensor:
+    """``out[y, x] = image[y - by[0], x - by[1]]`` for (B, C, h, w), zero where that is outside; only ``part`` of it if given."""
+    places = part or (slice(0, image.shape[-2]), slice(0, image.shape[-1]))
+    out = image.new_zeros(*image.shape[:-2], *(place.stop - place.start for place in places))
+    to, source = [], []
+    for place, shift, side in zip(places, by, image.shape[-2:], strict=True):
+        first, last = max(place.start, shift), min(place.stop, side + shift)  # of what is shifted into the part
+        if first >= last:
+            return out
+        to.append(slice(first - place.start, last - place.start))
+        source.append(slice(first - shift, last - shift))
+    out[..., to[0], to[1]] = image[..., source[0], source[1]]
     return out
 
 
@@ -95,17 +138,16 @@ def _fitting_shifts(image: Tensor, known: Tensor) -> Iterator[tuple[int, int]]:
     grids = [(image, known)]
     while max(grids[-1][0].shape[-2:]) > SEARCH_SIDE:
         grids.append(_halved(*grids[-1]))
-    rims = [_rim(grid_known)[0, 0].nonzero() for _, grid_known in grids[:-1]]
+    finer = [RimSearch.of(*grid) for grid in grids[:-1]]
     for best in _ranked(*grids[-1])[:PIECES]:
-        for finer, rim in zip(reversed(grids[:-1]), reversed(rims), strict=True):
-            best = _refined(*finer, rim, (2 * best[0], 2 * best[1]))
+        for search in reversed(finer):
+            best = search.refined((2 * best[0], 2 * best[1]))
         yield best
 
 
 def _halved(image: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """A grid of half the size: means over what is known of 2 × 2 cells; a cell counts as known if all of it is."""
-    share = F.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
-    mean = F.avg_pool2d(image * known, 2, ceil_mode=True, count_include_pad=False) / share.clamp(min=1e-6)
+    mean, share = _averaged(image, known)
     return mean, (share > 0.999).to(image)
 
 
@@ -113,8 +155,8 @@ def _ranked(image: Tensor, known: Tensor) -> list[tuple[int, int]]:
     """All shifts that know enough of the hole and of its rim, by how well they fit."""
     hole = 1 - known
     width = max(1, round(BAND * max(image.shape[-2:])))
-    rows, columns = _extent(hole, width)
-    band = _grown(hole, width) * known
+    rows, columns = extent(hole > 0, width)
+    band = box_max(hole, width) * known
     size = (rows.stop - rows.start, columns.stop - columns.start)
     beyond = (size[0] // 2, size[1] // 2)  # a piece may reach out of the picture by half the hole's size
     around = (beyond[1], beyond[1], beyond[0], beyond[0])
@@ -150,38 +192,64 @@ def _variance(image: Tensor, known: Tensor) -> Tensor:
     return (((image - mean) * known).square().sum((2, 3), keepdim=True) / total).clamp(min=1e-6)
 
 
-def _rim(known: Tensor) -> Tensor:
-    """1 in the known cells next to the hole: (1, 1, h, w)."""
-    width = max(2, round(BAND / 2 * max(known.shape[-2:])))
-    return _grown(1 - known, width) * known
+def _rim(known: Tensor, part: Part) -> Tensor:
+    """1 in the known cells next to the hole, in a part of (1, 1, h, w)."""
+    rows, columns = part
+    return box_max(1 - known[..., rows, columns], _rim_width(known)) * known[..., rows, columns]
 
 
-def _refined(image: Tensor, known: Tensor, rim: Tensor, by: tuple[int, int]) -> tuple[int, int]:
-    """The shift at most one cell from ``by`` that fits best at the rim, cells (n, 2); ``by`` itself where none is better."""
-    (rows, columns), (h, w) = rim.unbind(1), image.shape[-2:]
-    wanted = image[0, :, rows, columns]
-
-    def mismatch(shift: tuple[int, int]) -> float:
-        y, x = rows - shift[0], columns - shift[1]
-        inside = (y >= 0) & (y < h) & (x >= 0) & (x < w)
-        y, x = y.clamp(0, h - 1), x.clamp(0, w - 1)
-        weight = known[0, 0, y, x] * inside
-        off = (wanted - image[0, :, y, x]).square().sum(0) * weight
-        return float(torch.where(weight.sum() > 0, off.sum() / weight.sum().clamp(min=1), torch.inf))
-
-    return min(((by[0] + i, by[1] + j) for i in (0, -1, 1) for j in (0, -1, 1)), key=mismatch)
+def _rim_width(grid: Tensor) -> int:
+    """Cells of a whole grid (…, h, w) that a rim is wide."""
+    return max(2, round(BAND / 2 * max(grid.shape[-2:])))
 
 
-def _extent(hole: Tensor, margin: int) -> tuple[slice, slice]:
-    """Rows and columns of a hole (1, 1, h, w) with a margin, inside the picture."""
-    found = hole[0, 0].nonzero()
-    (top, left), (bottom, right) = found.min(0).values.tolist(), found.max(0).values.tolist()
-    h, w = hole.shape[-2:]
-    return slice(max(0, top - margin), min(h, bottom + 1 + margin)), slice(max(0, left - margin), min(w, right + 1 + margin))
+@dataclass(frozen=True, eq=False)
+class RimSearch:
+    """A grid on which the best of neighbouring shifts is looked for.
 
+    cells: (h * w, C + 1), values and whether they are known. rim: (n, 2), rows and columns of the known cells next to the hole.
+    known: how badly the shifts fit that were tried.
+    """
 
-def _grown(mask: Tensor, cells: int) -> Tensor:
-    """A mask (B, 1, h, w) made larger by ``cells`` in every direction, first down, then across: wide squares are slow."""
-    for down, right in ((cells, 0), (0, cells)):
-        mask = F.max_pool2d(mask, (2 * down + 1, 2 * right + 1), stride=1, padding=(down, right))
-    return mask
+    cells: Tensor
+    size: tuple[int, int]
+    rim: Tensor
+    known: dict[tuple[int, int], float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, image: Tensor, known: Tensor) -> RimSearch:
+        """Of a picture (1, C, h, w) with a hole."""
+        part = extent(known == 0, _rim_width(known))
+        rim = _rim(known, part)[0, 0].nonzero() + torch.tensor([part[0].start, part[1].start], device=known.device)
+        return cls(torch.cat([image, known], 1)[0].flatten(1).T.contiguous(), (image.shape[-2], image.shape[-1]), rim)
+
+    def refined(self, by: tuple[int, int]) -> tuple[int, int]:
+        """The shift at most one cell from ``by`` that fits best at the rim; ``by`` itself where none is better."""
+        near = [(by[0] + i, by[1] + j) for i in (0, -1, 1) for j in (0, -1, 1)]
+        for shift in near:
+            if shift not in self.known:  # pieces that lie beside each other ask for the same
+                self.known[shift] = self._mismatch(shift)
+        return min(near, key=self.known.__getitem__)
+
+    @cached_property
+    def _wanted(self) -> tuple[Tensor, Tensor]:
+        """Where the rim's cells are in ``cells``, and what is there."""
+        at = self.rim[:, 0] * self.size[1] + self.rim[:, 1]
+        return at, self.cells[at, :-1]
+
+    @cached_property
+    def _ends(self) -> tuple[list[int], list[int]]:
+        """The rim's first and last row and column."""
+        return self.rim.amin(0).tolist(), self.rim.amax(0).tolist()
+
+    def _mismatch(self, shift: tuple[int, int]) -> float:
+        at, wanted = self._wanted
+        at = at - (shift[0] * self.size[1] + shift[1])
+        if not all(a - by >= 0 and b - by < side for a, b, by, side in zip(*self._ends, shift, self.size, strict=True)):
+            place = self.rim - torch.tensor(shift, device=self.rim.device)
+            inside = ((place >= 0) & (place < torch.tensor(self.size, device=self.rim.device))).all(1)
+            at, wanted = at[inside], wanted[inside]
+        found = self.cells[at]
+        weight = found[:, -1]
+        total = weight.sum()
+        return float(torch.where(total > 0, (wanted - found[:, :-1]).square().sum(1) @ weight / total.clamp(min=1), torch.inf))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import comfy.model_management
+import comfy.utils
 import torch
 from comfy_api.latest import io
 from einops import rearrange
@@ -39,5 +41,11 @@ class DragonDraft(io.ComfyNode):
             size = None if second is None else (second.shape[-2], second.shape[-1])
             edits = chain.fitted(energy, (picture.shape[-2], picture.shape[-1]), 1, size)
             on_cpu = tuple(edit.on(torch.device("cpu"), 1) for edit in edits)
-            drafted = chain.edited_picture(on_cpu, picture, second)
+            bar = comfy.utils.ProgressBar(2 * len(on_cpu))
+
+            def on_stage() -> None:
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                bar.update(1)
+
+            drafted = chain.edited_picture(on_cpu, picture, second, on_stage)
         return io.NodeOutput(rearrange(drafted.clamp(0, 1), "b c h w -> b h w c"))

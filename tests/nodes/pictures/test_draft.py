@@ -83,3 +83,13 @@ def test_draft_that_is_no_number_is_refused(scene: Any, sample: Any, move: Any) 
     broken = torch.full(scene.trajectory.latents.shape[1:], float("nan"))
     with pytest.raises(ValueError, match="not numbers"):
         sample(scene, energy=move(scene, dx=16, dy=0), draft={"samples": broken})
+
+
+def test_draft_is_cancelled_between_its_stages(run: Any, picture: torch.Tensor, mask: torch.Tensor) -> None:
+    import comfy.model_management
+
+    (energy,) = run("DragonMoveLoss", mask=mask, dx=45, dy=0)
+    comfy.model_management.interrupt_current_processing()
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        run("DragonDraft", image=picture, energy=energy)
+    run("DragonDraft", image=picture, energy=energy)
