@@ -212,3 +212,22 @@ def test_a_vacated_place_does_not_see_the_object(made: Any, evaluate: Any, share
     (others, vacated), (changed, still) = attended(0.0), attended(5.0)
     assert torch.equal(vacated, still)
     assert not torch.equal(others, changed)
+
+
+@pytest.mark.parametrize("family", [FLUX_DEV], ids=str)
+def test_a_compiled_model(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
+    """Compiled, the same is shared: it shows its positions in the first evaluation, and later prompts of another length are laid out alike."""
+    from comfy_api.torch_helpers import set_torch_compile_wrapper
+
+    compiled = made(family).clone()
+    set_torch_compile_wrapper(compiled, backend="eager")
+    x, other = (random_transformers.latent(family, seed)["samples"] for seed in (3, 4))
+    outputs = []
+    for model in (made(family), compiled):
+        run, options = shared(family), model.model_options
+        with run.collecting(options, x) as (collecting, tokens):
+            evaluate(model, random_transformers.conditioning(family, 0), x, SIGMA, collecting)
+        with run.sharing(options, x, tokens) as sharing:
+            outputs.append(evaluate(model, random_transformers.conditioning(family, 1, words=12), other, SIGMA, sharing))
+    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-5, rtol=1e-5)
+    assert not any(module._forward_pre_hooks for module in made(family).model.diffusion_model.modules())
