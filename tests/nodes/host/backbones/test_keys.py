@@ -216,7 +216,7 @@ def test_a_vacated_place_does_not_see_the_object(made: Any, evaluate: Any, share
 
 @pytest.mark.parametrize("family", [FLUX_DEV], ids=str)
 def test_a_compiled_model(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
-    """Compiled, the same is shared: it shows its positions in the first evaluation, and later prompts of another length are laid out alike."""
+    """Compiled, the same is shared: positions are seen in the first evaluation, and a prompt of another length is laid out alike."""
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 
     compiled = made(family).clone()
