@@ -17,15 +17,12 @@ from dragon_core.diffusion.steps import regional_sde_step
 from dragon_core.edits import chain
 from dragon_core.edits.move import Move
 from dragon_core.imaging.affine import AffineWarp
+from tensors import rand
 
 #: A schedule of a VP model, and the same levels of a flow.
 SIGMAS = torch.tensor([14.6, 6.0, 2.5, 1.0, 0.4, 0.1, 0.0], dtype=torch.float64)
 FLOW_SIGMAS = SIGMAS / (1 + SIGMAS)
 SIZE = (4, 5)
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def alpha(sigma: Tensor) -> Tensor:

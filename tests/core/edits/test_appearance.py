@@ -16,19 +16,10 @@ from dragon_core.edits.reference import ReferenceEdit
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from dragon_core.imaging.colour_transfer import moments, transfer_colours
+from tensors import block, rand
 
 #: A picture of 32 × 48 and a reference of 40 × 24 pixels.
 SIZE, OTHER = (32, 48), (40, 24)
-
-
-def block(size: tuple[int, int], top: int, bottom: int, left: int, right: int) -> Tensor:
-    mask = torch.zeros(1, *size)
-    mask[0, top:bottom, left:right] = 1
-    return mask
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 MASK, WANTED = block(SIZE, 8, 24, 8, 32), block(OTHER, 8, 32, 8, 24)

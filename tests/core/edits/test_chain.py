@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
+import tensors
 from dragon_core.diffusion.features import Features, Views
 from dragon_core.diffusion.guidance import Energies
 from dragon_core.edits import chain
@@ -18,6 +20,7 @@ from dragon_core.edits.chain import Layout
 from dragon_core.edits.move import Move, MoveWeights, StartLatent
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
+from tensors import rand, s
 
 #: A picture of 24 × 40 pixels; features of 6 × 10, 4 pixels a cell.
 SIZE, GRID, CELL = (24, 40), (6, 10), 4
@@ -30,21 +33,12 @@ def block_mask(rows: range, columns: range, cell: int = CELL, size: tuple[int, i
     return mask
 
 
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def features(seed: int) -> Features:
-    return rand(2, 3, *GRID, seed=seed), rand(2, 5, *GRID, seed=seed + 100)
+features = partial(tensors.features, size=GRID)
 
 
 def evaluate(edits: Sequence[Edit], generation: Features, reference: Features) -> Energies:
     size = (generation[0].shape[-2], generation[0].shape[-1])
     return chain.evaluate(Layout.of(edits, size), Views(generation, reference))
-
-
-def s(a: list[float], b: list[float]) -> float:
-    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
 
 
 #: Towards each other: the left one goes 3 cells right and 1 down, the right one 4 left; each takes a part of the other's place.

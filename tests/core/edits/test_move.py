@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
 from typing import get_args
 
 import pytest
 import torch
 from torch import Tensor
 
-from dragon_core.diffusion.features import Features, Views
+import tensors
+from dragon_core.diffusion.features import Views
 from dragon_core.edits.move import Move, MoveWeights, StartLatent
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from dragon_core.imaging.masks import Regions
 from dragon_core.imaging.patch_fill import patch_fill
+from tensors import rand, s
 
 #: A picture of 32 × 48 pixels: latent 4 × 6 (8 pixels a cell), features 8 × 12 (4 pixels a cell).
 SIZE, LATENT, GRID = (32, 48), (4, 6), (8, 12)
@@ -33,16 +36,7 @@ def shift(dx: float, dy: float) -> AffineWarp:
     return AffineWarp(SIZE, shift=(dx, dy))
 
 
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def features(seed: int) -> Features:
-    return rand(2, 3, *GRID, seed=seed), rand(2, 5, *GRID, seed=seed + 100)
-
-
-def s(a: list[float], b: list[float]) -> float:
-    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
+features = partial(tensors.features, size=GRID)
 
 
 def mean(vectors: list[list[float]]) -> list[float]:

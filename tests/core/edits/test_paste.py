@@ -15,19 +15,10 @@ from dragon_core.edits.chain import Layout, edited_path, evaluate, fitted, refer
 from dragon_core.edits.paste import Paste, PasteWeights
 from dragon_core.edits.reference import reference_edits
 from dragon_core.errors import DragonError
+from tensors import block, rand
 
 #: A picture of 48 × 64 and a second one of 40 × 32 pixels: latents 6 × 8 and 5 × 4, features 12 × 16 and 10 × 8.
 SIZE, OTHER = (48, 64), (40, 32)
-
-
-def block(size: tuple[int, int], top: int, bottom: int, left: int, right: int) -> Tensor:
-    mask = torch.zeros(1, *size)
-    mask[0, top:bottom, left:right] = 1
-    return mask
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 #: Rows 1–2, columns 1–2 of the second latent; its middle is at (16, 16).

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+import tensors
 from dragon_core.diffusion.features import Features, Views
 from dragon_core.diffusion.guidance import masked_gradient
 from dragon_core.edits import chain
@@ -28,16 +29,14 @@ from dragon_core.edits.primitives import (
 from dragon_core.edits.reference import ReferenceEdit
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
+from tensors import rand, s
 
 #: A picture of 32 × 48 pixels: latent 4 × 6 (8 pixels a cell), features 8 × 12 (4 pixels a cell).
 SIZE, LATENT, GRID = (32, 48), (4, 6), (8, 12)
 Cells = set[tuple[int, int]]
 
 
-def block(top: int, bottom: int, left: int, right: int) -> Tensor:
-    mask = torch.zeros(1, *SIZE)
-    mask[0, top:bottom, left:right] = 1
-    return mask
+block = partial(tensors.block, SIZE)
 
 
 #: The mask that most tests use, and its cells on the features' grid.
@@ -45,20 +44,11 @@ MASK, CELLS = block(8, 16, 8, 24), {(i, j) for i in (2, 3) for j in range(2, 6)}
 OTHER, OTHER_CELLS = block(20, 28, 32, 44), {(i, j) for i in (5, 6) for j in (8, 9, 10)}
 
 
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def features(seed: int) -> Features:
-    return rand(2, 3, *GRID, seed=seed), rand(2, 5, *GRID, seed=seed + 100)
+features = partial(tensors.features, size=GRID)
 
 
 def views() -> Views:
     return Views(features(1), features(2), features(3))
-
-
-def s(a: list[float], b: list[float]) -> float:
-    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
 
 
 def at(features: Features, tap: int, b: int, i: int, j: int) -> list[float]:

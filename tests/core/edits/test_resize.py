@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
 
+import tensors
 from dragon_core.edits import chain
 from dragon_core.edits.move import Move
 from dragon_core.edits.resize import resize
 from dragon_core.errors import DragonError
+from tensors import rand
 
 #: A picture of 96 × 128 pixels: latent 12 × 16, features 24 × 32.
 SIZE, LATENT, GRID = (96, 128), (12, 16), (24, 32)
 SCALES = [(0.3, 0.3), (0.5, 0.5), (0.7, 0.7), (1.0, 1.0), (1.4, 1.4), (2.0, 2.0), (3.0, 1.5)]
 
 
-def block(top: int, bottom: int, left: int, right: int) -> Tensor:
-    mask = torch.zeros(1, *SIZE)
-    mask[0, top:bottom, left:right] = 1
-    return mask
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+block = partial(tensors.block, SIZE)
 
 
 @pytest.mark.parametrize("rotation", [0.0, 90.0, -30.0])

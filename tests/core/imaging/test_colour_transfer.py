@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from dragon_core.imaging.colour_transfer import moments, transfer_colours
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
+from tensors import rand
 
 LATENT, REFERENCE = rand(2, 4, 9, 7, seed=1), 0.3 * rand(2, 4, 6, 8, seed=2) + 2
 INSIDE, WANTED = torch.zeros(1, 1, 9, 7, dtype=torch.float64), torch.zeros(1, 1, 6, 8, dtype=torch.float64)

@@ -15,13 +15,10 @@ from torch import Tensor
 from dragon_core.edits.move import filled
 from dragon_core.imaging.patch_fill import _push_pull_part, patch_fill, push_pull
 from dragon_core.imaging.windows import Part
+from tensors import rand
 
 INPUTS = Path(__file__).resolve().parents[3] / "workflows" / "inputs"
 Plane = list[list[float]]
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def hole(height: int, width: int, rows: slice, columns: slice) -> Tensor:

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from dragon_core.diffusion.energies.appearance import appearance_energy
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tensors import rand
 
 
 def soft(*shape: int, seed: int) -> Tensor:

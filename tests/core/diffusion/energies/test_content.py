@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+import tensors
 from dragon_core.diffusion.energies.content import content_energy
-from dragon_core.diffusion.features import Features
+from tensors import rand, s
 
 H, W = 4, 6
 
 
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def features(seed: int, batch: int = 2) -> Features:
-    return rand(batch, 3, H, W, seed=seed), rand(batch, 5, H, W, seed=seed + 100)
-
-
-def s(a: list[float], b: list[float]) -> float:
-    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
+features = partial(tensors.features, size=(H, W))
 
 
 def test_two_points_by_hand() -> None:

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+import tensors
 from dragon_core.diffusion.energies.correspondence import correspondence_energy
-from dragon_core.diffusion.features import Features
 from dragon_core.imaging.affine import AffineWarp
+from tensors import rand, s
 
 H, W, CELL = 5, 7, 4
 SIZE = (H * CELL, W * CELL)
 
 
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def features(seed: int, batch: int = 2) -> Features:
-    """Two taps of 3 and 5 channels on one grid that is not square."""
-    return rand(batch, 3, H, W, seed=seed), rand(batch, 5, H, W, seed=seed + 100)
-
-
-def s(a: list[float], b: list[float]) -> float:
-    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
+features = partial(tensors.features, size=(H, W))
 
 
 def target_block(masks: int = 1) -> Tensor:

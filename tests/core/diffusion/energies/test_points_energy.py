@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+import tensors
 from dragon_core.diffusion.energies.points import patches, points_energy, repulsion_energy
+from tensors import s
 
 #: 24 × 40 pixels on a grid of 6 × 10: cells of 4 pixels. Not square, so that x and y cannot change places unseen.
 SIZE, GRID, CELL = (24, 40), (6, 10), 4
@@ -16,12 +18,7 @@ HANDLES = [(7.3, 9.1), (22.0, 14.0), (38.9, 3.0)]
 TARGETS = [(13.7, 11.9), (28.5, 6.2), (30.0, 20.5)]
 
 
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def features(seed: int) -> tuple[Tensor, Tensor]:
-    return rand(2, 3, *GRID, seed=seed), rand(2, 5, *GRID, seed=seed + 100)
+features = partial(tensors.features, size=GRID)
 
 
 def tensor(points: list[tuple[float, float]]) -> Tensor:
@@ -35,10 +32,6 @@ def read(feature: list[list[list[float]]], x: float, y: float) -> list[float]:
     j, i = min(int(u), GRID[1] - 2), min(int(v), GRID[0] - 2)
     a, b = u - j, v - i
     return [(1 - b) * ((1 - a) * c[i][j] + a * c[i][j + 1]) + b * ((1 - a) * c[i + 1][j] + a * c[i + 1][j + 1]) for c in feature]
-
-
-def s(a: list[float], b: list[float]) -> float:
-    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
 
 
 def patch(x: float, y: float) -> list[tuple[float, float]]:

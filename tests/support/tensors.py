@@ -1,0 +1,30 @@
+"""Tensors that many tests of the core use: noise by seed, features of two taps, masks of one block."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def rand(*shape: int, seed: int = 0) -> Tensor:
+    """Unit normal, float64."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def features(seed: int, size: tuple[int, int], batch: int = 2) -> tuple[Tensor, Tensor]:
+    """Two taps of 3 and 5 channels on one grid (h, w)."""
+    return rand(batch, 3, *size, seed=seed), rand(batch, 5, *size, seed=seed + 100)
+
+
+def block(size: tuple[int, int], top: int, bottom: int, left: int, right: int) -> Tensor:
+    """A mask (1, H, W) of one block."""
+    mask = torch.zeros(1, *size)
+    mask[0, top:bottom, left:right] = 1
+    return mask
+
+
+def s(a: list[float], b: list[float]) -> float:
+    """S = (cos + 1) / 2 of two vectors, by hand."""
+    return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
