@@ -13,7 +13,7 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def features(seed: int, size: tuple[int, int], batch: int = 2) -> tuple[Tensor, Tensor]:
+def features(seed: int, batch: int = 2, *, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Two taps of 3 and 5 channels on one grid (h, w)."""
     return rand(batch, 3, *size, seed=seed), rand(batch, 5, *size, seed=seed + 100)
 
