@@ -95,7 +95,7 @@ class Drawing:
             raise DragonError(f"object {number} is not on the canvas, which has {len(self.objects)}; draw it, or choose another number")
         return self.objects[number - 1]
 
-    def with_lent_mask(self, mask: Bits) -> Drawing:
+    def with_linked_mask(self, mask: Bits) -> Drawing:
         """Object 1 with a mask that comes from elsewhere, unless it has been painted."""
         first, others = self.object(1), self.objects[1:]
         return self if first.mask is not None else replace(self, objects=(replace(first, mask=mask if mask.any() else None), *others))

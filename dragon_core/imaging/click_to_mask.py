@@ -40,7 +40,7 @@ LIKE_CLICK = 0.4
 
 #: Standard deviations of the colour kernel: RGB in [0, 1], and place as a share of the picture's longer side.
 COLOUR_WIDTH, PLACE_WIDTH = 0.08, 0.16
-#: How far round the object its surroundings reach, as a share of the longer side.
+#: Width of the surroundings round an object, as a share of the longer side.
 SURROUNDINGS = 0.08
 #: Pixels drawn to stand for the object, and for its surroundings.
 SAMPLES = 300

@@ -1,4 +1,4 @@
-"""The look of one latent region given to another: colours change, structure stays."""
+"""The colours of one region given to another: mean and covariance of the channels change, structure stays."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def sample(field: Tensor, points: Tensor, image_size: tuple[int, int]) -> Tensor
 def depth(area: Tensor, image_size: tuple[int, int]) -> Tensor:
     """How far inside the area (M, h, w) each cell's middle lies: pixels to the nearest cell outside of it, 0 outside; (M, h, w).
 
-    The frame is no border: what an area reaches up to may be dragged over it. Without an outside every cell is infinitely deep.
+    The frame is no border: where an area ends at it, things may be dragged over it. Without an outside every cell is infinitely deep.
     """
     cell = (image_size[0] / area.shape[-2], image_size[1] / area.shape[-1])
     inside = (area > 0.5).cpu()
@@ -133,12 +133,12 @@ def depth(area: Tensor, image_size: tuple[int, int]) -> Tensor:
     return torch.where(bounded.view(-1, 1, 1), torch.stack(depths), math.inf)
 
 
-def capsules(pairs: Sequence[Pair], image_size: tuple[int, int], reaches: Sequence[float]) -> Tensor:
+def capsules(pairs: Sequence[Pair], image_size: tuple[int, int], radii: Sequence[float]) -> Tensor:
     """The area (1, H, W) within a distance (pixels, one for each pair) of the ways from the handles to their targets."""
     size = nodes(image_size)
     points = middles(size, image_size).reshape(-1, 1, 2)
     starts, ends = (torch.tensor([pair[end] for pair in pairs], dtype=torch.float64) for end in (0, 1))
-    limits = torch.tensor(list(reaches), dtype=torch.float64)
+    limits = torch.tensor(list(radii), dtype=torch.float64)
     ways = ends - starts
     best = torch.full((points.shape[0],), math.inf, dtype=torch.float64)
     for chunk in torch.arange(len(pairs)).split(max(1, BLOCK // points.shape[0])):

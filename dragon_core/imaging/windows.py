@@ -20,7 +20,7 @@ def extent(where: Tensor, margin: int, align: int = 1) -> Part:
 
     ``align``: its first row and column are multiples of this, and so is its size where the frame lets it.
     """
-    flat: NDArray[np.bool_] = where.reshape(-1, *where.shape[-2:]).cpu().numpy().any(axis=0)
+    flat: NDArray[np.bool_] = where.reshape(-1, *where.shape[-2:]).any(0).cpu().numpy()
     found = []
     for axis, side in enumerate(flat.shape):
         places = np.flatnonzero(np.any(flat, axis=1 - axis))
@@ -31,17 +31,17 @@ def extent(where: Tensor, margin: int, align: int = 1) -> Part:
     return found[0], found[1]
 
 
-def box_mean(image: Tensor, reach: int) -> Tensor:
-    """Means of (..., h, w) over squares of 2 ``reach`` + 1 cells a side; beyond the frame are zeros."""
-    return _filtered(image, lambda values, axis: ndimage.uniform_filter1d(values, 2 * reach + 1, axis=axis, mode="constant"))
+def box_mean(image: Tensor, radius: int) -> Tensor:
+    """Means of (..., h, w) over squares of 2 ``radius`` + 1 cells a side; beyond the frame are zeros."""
+    return _filtered(image, lambda values, axis: ndimage.uniform_filter1d(values, 2 * radius + 1, axis=axis, mode="constant"))
 
 
-def box_max(image: Tensor, reach: int) -> Tensor:
-    """Maxima of (..., h, w) over squares of 2 ``reach`` + 1 cells a side; what is beyond the frame does not count."""
+def box_max(image: Tensor, radius: int) -> Tensor:
+    """Maxima of (..., h, w) over squares of 2 ``radius`` + 1 cells a side; what is beyond the frame does not count."""
     if image.device.type == "cpu":
-        return _filtered(image, lambda values, axis: ndimage.maximum_filter1d(values, 2 * reach + 1, axis=axis, mode="nearest"))
+        return _filtered(image, lambda values, axis: ndimage.maximum_filter1d(values, 2 * radius + 1, axis=axis, mode="nearest"))
     stack = image.reshape(-1, 1, *image.shape[-2:])
-    for down, right in ((reach, 0), (0, reach)):
+    for down, right in ((radius, 0), (0, radius)):
         stack = F.max_pool2d(stack, (2 * down + 1, 2 * right + 1), stride=1, padding=(down, right))
     return stack.view_as(image)
 

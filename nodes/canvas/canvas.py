@@ -84,8 +84,8 @@ class DragonCanvas(io.ComfyNode):
         with named(cls):
             size = _size(image, "the image")
             drawn = DrawnOn(read_drawing(drawing, size), size, None if onto is None else _size(onto, "onto"))
-            lent = None if mask is None else as_cells(mask)
-            drawn = drawn if lent is None else replace(drawn, drawing=drawn.drawing.with_lent_mask(lent))
+            linked = None if mask is None else as_cells(mask)
+            drawn = drawn if linked is None else replace(drawn, drawing=drawn.drawing.with_linked_mask(linked))
         warnings = (*drawn.drawing.warnings(size), *_mask_warnings(mask, size), *_paste_warnings(drawn))
         for warning in warnings:
             log.warning("DragonCanvas: %s", warning)
@@ -103,7 +103,7 @@ class DragonCanvas(io.ComfyNode):
                 "dragon_picture": _kept(image),
                 "dragon_onto": [] if onto is None else _kept(onto),
                 "dragon_warnings": list(warnings),
-                "dragon_mask": [] if lent is None else [{"size": [lent.shape[1], lent.shape[0]], "runs": encode_runs(lent)}],
+                "dragon_mask": [] if linked is None else [{"size": [linked.shape[1], linked.shape[0]], "runs": encode_runs(linked)}],
             },
         )
 

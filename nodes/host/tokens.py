@@ -1,4 +1,4 @@
-"""Cross-branch attention: the decoder's self-attention tokens, collected from the known pictures and lent to the generation."""
+"""Cross-branch attention: the decoder's self-attention tokens, collected from the known pictures and shared with the generation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Layers = dict[tuple[int, int], Tokens]
 
 @dataclass
 class TokenExchange:
-    """Self-attention tokens of the decoder during one evaluation: collected from the reference, or lent to the generation."""
+    """Self-attention tokens of the decoder during one evaluation: collected from a known picture, or shared with the generation."""
 
     collected: Layers | None = None
     shared: Layers | None = None

@@ -33,5 +33,5 @@ class DragonContentLoss(io.ComfyNode):
     @classmethod
     def execute(cls, weight: float, mask: torch.Tensor | None = None, energy: Chain = ()) -> io.NodeOutput:
         with named(cls):
-            term = ContentElsewhere(weight) if mask is None else Content(stacked(mask), weight)
-        return io.NodeOutput((*(energy or ()), term))
+            primitive = ContentElsewhere(weight) if mask is None else Content(stacked(mask), weight)
+        return io.NodeOutput((*(energy or ()), primitive))

@@ -31,5 +31,5 @@ class DragonContrastLoss(io.ComfyNode):
     @classmethod
     def execute(cls, mask: torch.Tensor, weight: float, energy: Chain = ()) -> io.NodeOutput:
         with named(cls):
-            term = Contrast(stacked(mask), weight)
-        return io.NodeOutput((*(energy or ()), term))
+            primitive = Contrast(stacked(mask), weight)
+        return io.NodeOutput((*(energy or ()), primitive))

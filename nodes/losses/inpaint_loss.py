@@ -49,5 +49,5 @@ class DragonInpaintLoss(io.ComfyNode):
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
-            term = Inpaint(stacked(mask), weight, None if fill is None else stacked(fill), start_latent)
-        return io.NodeOutput((*(energy or ()), term))
+            primitive = Inpaint(stacked(mask), weight, None if fill is None else stacked(fill), start_latent)
+        return io.NodeOutput((*(energy or ()), primitive))

@@ -69,8 +69,8 @@ class DragonSimilarityLoss(io.ComfyNode):
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
-            term = similarity(stacked(mask), compare, picture, weight, (dx, dy), reference_mask)
-        return io.NodeOutput((*(energy or ()), term))
+            primitive = similarity(stacked(mask), compare, picture, weight, (dx, dy), reference_mask)
+        return io.NodeOutput((*(energy or ()), primitive))
 
 
 def similarity(
