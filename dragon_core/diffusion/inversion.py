@@ -1,4 +1,4 @@
-"""DDIM inversion (arXiv 2010.02502, section 4.3) with fixed-point refinement, keeping the whole trajectory."""
+"""A picture's trajectory: by DDIM inversion (arXiv 2010.02502, section 4.3) with fixed-point refinement, or by noise alone."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def invert(
     turn the explicit step into the fixed point that sampling retraces exactly; 0 is plain DDIM inversion.
     Returns (T + 1, B, C, H, W), noisiest first. ``progress`` is called with the count of finished steps.
     """
-    if len(sigmas) < 2 or float(sigmas[-1]) != 0.0:
-        raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0")
+    _check_schedule(sigmas)
     if refinement < 0:
         raise DragonError(f"refinement cannot be negative, got {refinement}")
     x = x0
@@ -47,3 +46,18 @@ def invert(
         if progress is not None:
             progress(k + 1)
     return torch.stack(path[::-1])
+
+
+def renoise(x0: Tensor, sigmas: Tensor, noise: Tensor, noise_model: NoiseModel = VP) -> Tensor:
+    """A clean latent under one noise at every level, which asks the model nothing (kin: DDCM, arXiv 2312.04965).
+
+    x0, noise: (B, C, H, W), the noise unit. sigmas: (T + 1,) falling, last one 0. Returns (T + 1, B, C, H, W), noisiest first.
+    What the model would have made of it differs from x0 by what `edits.chain.edited_residual` carries along.
+    """
+    _check_schedule(sigmas)
+    return torch.stack([*(noise_model.joined(x0, sigma * noise, sigma) for sigma in sigmas[:-1]), x0])
+
+
+def _check_schedule(sigmas: Tensor) -> None:
+    if len(sigmas) < 2 or float(sigmas[-1]) != 0.0:
+        raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from .noise_model import VP, NoiseModel
-from .schedule import EditSchedule, Window, ddim_step
+from .schedule import EditSchedule, ddim_step
 from .steps import regional_sde_step, travel_back, unit_noise
 
 
@@ -34,16 +34,16 @@ class LatentBlending:
     The guidance branch knows the source at every level, so the picture outside the edit need not drift, and the edited trajectory
     (the object's part moved along, as in the start latent) can lead the object through the noisy first part of the schedule.
     path: (T + 1, B, C, h, w), the edited trajectory. outside: (M, h, w) in [0, 1], how strongly it is held after every step.
-    lead: the window in which all of it is held but ``free``, (M, h, w) in [0, 1]: what edits touch that do not change the path.
+    injected: how many of the first steps hold all of it but ``free``, (M, h, w) in [0, 1]: what edits touch that do not change the path.
     """
 
     path: Tensor
     outside: Tensor
-    injection: Window = field(default_factory=lambda: Window(0.0, 0.0))
+    injected: int = 0
     free: Tensor | None = None
 
     def injects(self, step: int) -> bool:
-        return self.injection.contains(step, len(self.path) - 1)
+        return step < self.injected
 
     def complete(self, step: int) -> bool:
         """Whether all of the picture is held after ``step``, so that the model need not be asked."""
@@ -81,18 +81,18 @@ def run_edit(
     region: (M, h, w), where regional SDE injects noise; None switches it off. ``on_step(i, x0, x)`` reports each finished step
     with its estimate of the clean latent. Guidance enters x0 only; the direction keeps the unguided prediction.
     """
-    steps = len(sigmas) - 1
-    for i in range(*(span or (0, steps))):
+    shares = noise_model.progress(sigmas[:-1]).tolist()
+    for i in range(*(span or (0, len(shares)))):
         sigma, sigma_next = sigmas[i], sigmas[i + 1]
         if blending is not None and blending.complete(i):
             x = blending.path[i + 1].to(x)
             if on_step is not None:
                 on_step(i, blending.path[-1].to(x), x)
             continue
-        passes = schedule.passes(i, steps)
+        passes = schedule.passes(i, shares[i])
         for draw in range(passes):
-            p = predict(x, i, sigma, schedule.guided(i, steps))
-            if region is not None and schedule.stochastic(i, steps) and float(sigma_next) > 0:
+            p = predict(x, i, sigma, schedule.guided(i, shares[i]))
+            if region is not None and schedule.stochastic(shares[i]) and float(sigma_next) > 0:
                 eta = (schedule.sde_inside * region + schedule.sde_outside * (1 - region)).unsqueeze(1)
                 noise = unit_noise(x.shape, seed, i, draw).to(x)
                 x_next = regional_sde_step(x, p.direction, sigma, sigma_next, eta, noise, noise_model)

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
+#: Timesteps of Stable Diffusion, by whose noise levels shares of a schedule are told.
+TIMESTEPS = 1000
 #: Guidance moves x̂0 by σ/α times g. At a flow's noisiest level α is 0; from here on (about SD's noisiest level) it grows no further.
 LEAST_ALPHA = 1 / 16
 
@@ -58,6 +61,18 @@ class NoiseModel(ABC):
     def log_snr(self, sigma: Tensor) -> Tensor:
         """log(α² / σ²): −∞ for noise alone, ∞ for the clean picture."""
         return 2 * (self.alpha(sigma).log() - sigma.log())
+
+    def progress(self, sigma: Tensor) -> Tensor:
+        """How much of a schedule has gone by at a level, from 0 at the noisiest to 1 at the cleanest: float64.
+
+        Told by the ratio σ/α alone, as the share of Stable Diffusion's timesteps above the one that has it. So a share means the same
+        however many steps a schedule has, however they are spaced, and for every model; of equal timesteps it is the share of the steps.
+        """
+        logs = _log_ratios()
+        at = (-self.log_snr(sigma.detach().double().cpu()) / 2).clamp(float(logs[0]), float(logs[-1]))
+        above = torch.searchsorted(logs, at).clamp(1, TIMESTEPS - 1)
+        low, high = logs[above - 1], logs[above]
+        return 1 - (above - 1 + (at - low) / (high - low)) / (TIMESTEPS - 1)
 
     def gradient_scale(self, sigma: Tensor) -> Tensor:
         """∇_z is this times the gradient by the network's input, x times :meth:`c_in`."""
@@ -134,6 +149,14 @@ class RectifiedFlow(NoiseModel):
     @override
     def guidance_scale(self, sigma: Tensor) -> Tensor:
         return sigma / self.alpha(sigma).clamp(min=LEAST_ALPHA)
+
+
+@cache
+def _log_ratios() -> Tensor:
+    """log σ/α of Stable Diffusion's timesteps, rising."""
+    beta = torch.linspace(0.00085**0.5, 0.012**0.5, TIMESTEPS, dtype=torch.float64) ** 2
+    kept = torch.cumprod(1 - beta, 0)
+    return ((1 - kept) / kept).log() / 2
 
 
 VP, FLOW = VariancePreserving(), RectifiedFlow()

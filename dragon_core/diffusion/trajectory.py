@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ class Trajectory:
     pixels_per_cell: image pixels one latent cell covers.
     noise_model: how its latents mix picture and noise.
     frames: of each video, where the model takes videos: its latents are the frames' then, B of them in all (see :mod:`.frames`).
+    renoised: whether they are the picture under one noise, which the model has no part in, rather than a path the model itself walks.
     """
 
     latents: Tensor
@@ -34,6 +35,7 @@ class Trajectory:
     pixels_per_cell: int = 8
     noise_model: NoiseModel = VP
     frames: int = 0
+    renoised: bool = False
 
     @property
     def steps(self) -> int:
@@ -48,21 +50,55 @@ class Trajectory:
         """Whether both go through the same noise levels, so that a step of one can be read beside that of the other."""
         return self.sigmas.shape == other.sigmas.shape and torch.allclose(self.sigmas, other.sigmas, rtol=1e-4)
 
-    def span(self, sigmas: Tensor) -> tuple[int, int]:
-        """First step of a part (n + 1,) of the schedule, and the step after its last. Raises :class:`DragonError` if it is no part."""
-        levels = [self.index(float(sigma)) for sigma in sigmas]
-        if len(levels) < 2 or levels != list(range(levels[0], levels[0] + len(levels))):
-            raise DragonError("the SIGMAS leave out or reorder steps of the trajectory: use DragonInvert's, whole or split once or more")
-        return levels[0], levels[-1]
+    def along(self, sigmas: Tensor) -> tuple[Trajectory, int]:
+        """The trajectory that a run over any levels (n + 1,) follows, and which of its steps the run begins with.
+
+        Of a part of the schedule it is this one; of other levels the same picture at those, and at 0.
+        """
+        levels = sigmas.detach().cpu()
+        if len(levels) < 2 or not bool((levels.diff() < 0).all()) or float(levels[-1]) < 0:
+            raise DragonError("the SIGMAS must fall, from step to step, to 0 or above: use DragonInvert's, or a scheduler's")
+        known = [self._index(sigma) for sigma in levels.tolist()]
+        if known[0] is not None and known == list(range(known[0], known[0] + len(known))):
+            return self, known[0]
+        if float(levels[-1]) > 0:
+            levels = torch.cat([levels, levels.new_zeros(1)])
+        latents = torch.stack([self.at(sigma) for sigma in levels.tolist()])
+        return replace(self, latents=latents, sigmas=levels.to(self.sigmas)), 0
+
+    def at(self, sigma: float) -> Tensor:
+        """The latents (B, C, H, W) at any noise level: between two levels the picture is under what lies between their noise."""
+        found = self._index(sigma)
+        if found is not None:
+            return self.latents[found]
+        below = next((i for i, level in enumerate(self.sigmas.tolist()) if level < sigma), self.steps)
+        high, low = max(below - 1, 0), min(below, self.steps - 1)
+        level = self.sigmas.new_tensor(sigma)
+        share = (level / self.sigmas[low]).log() / (self.sigmas[high] / self.sigmas[low]).log() if high != low else torch.ones_like(level)
+        noise = torch.lerp(self._noise(low), self._noise(high), share.clamp(0, 1))
+        return self.noise_model.joined(self.latents[-1], level * noise, level)
+
+    def step_at(self, sigma: float) -> int:
+        """The step that a noise level belongs to: the one that begins there, or above it."""
+        found = self._index(sigma)
+        above = sum(level > sigma for level in self.sigmas.tolist()) - 1
+        return min(max(above if found is None else found, 0), self.steps - 1)
 
     def index(self, sigma: float) -> int:
-        """The step at which the trajectory has noise level ``sigma``. Raises :class:`DragonError` where it has none."""
-        for i, level in enumerate(self.sigmas.tolist()):
-            if math.isclose(level, sigma, rel_tol=1e-4, abs_tol=1e-6):
-                return i
-        raise DragonError(
-            f"the trajectory has {self.steps} steps and none at sigma {sigma:.4g}: sample with the SIGMAS that DragonInvert gives out"
-        )
+        """The step that begins at a noise level. Raises :class:`DragonError` where none does."""
+        found = self._index(sigma)
+        if found is None:
+            raise DragonError(f"the trajectory has {self.steps} steps and none at sigma {sigma:.4g}")
+        return found
+
+    def _index(self, sigma: float) -> int | None:
+        levels = enumerate(self.sigmas.tolist())
+        return next((i for i, level in levels if math.isclose(level, sigma, rel_tol=1e-4, abs_tol=1e-6)), None)
+
+    def _noise(self, step: int) -> Tensor:
+        """Unit noise of a level."""
+        sigma = self.sigmas[step]
+        return self.noise_model.noise_part(self.latents[step], self.latents[-1], sigma) / sigma
 
 
 @dataclass(frozen=True, eq=False)

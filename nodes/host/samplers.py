@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...dragon_core.diffusion.frames import as_pictures, as_video
 from ...dragon_core.diffusion.loop import LatentBlending, Prediction, run_edit
-from ...dragon_core.diffusion.schedule import EditSchedule, Window
+from ...dragon_core.diffusion.schedule import EditSchedule, injected_steps
 from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.masks import grown
 from .guider import DragonGuidance
@@ -50,8 +50,8 @@ class DragonEuler(comfy.samplers.Sampler):
         sampling = guider.inner_model.model_sampling
         x = as_pictures(sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas)))
         options, seed = extra_args.get("model_options", {}), extra_args.get("seed")
-        trajectory = guider.branch.trajectory
-        span = trajectory.span(sigmas)
+        trajectory, first = run.pictures[0], run.first
+        span = (first, first + steps)
         # On its way through ComfyUI's scale the start was rounded; a recorded picture is only repeated from the very one.
         known = (trajectory.latents if run.path is None else run.path)[span[0]].to(x)
         if known.shape == x.shape and torch.allclose(x, known, rtol=1e-5, atol=1e-6):
@@ -71,10 +71,8 @@ class DragonEuler(comfy.samplers.Sampler):
             region, free = run.layout.support, grown(run.layout.uninjected, BLEND_MARGIN)
             outside = self.hold_background * (1 - grown(region, BLEND_MARGIN))
             injected = self.hold_object_until if any(edit.edits_trajectory for edit in guider.edits) else 0.0
-            if injected < 1:  # in a schedule of few steps, the last one stays free: else the model would never be asked
-                injected = min(injected, 1 - 1 / trajectory.steps)
-            blending = LatentBlending(run.path, outside, Window(0.0, injected), free)
-        # Windows are shares of the whole schedule, also when SIGMAS are a part of it.
+            shares = trajectory.noise_model.progress(trajectory.sigmas[:-1]).tolist()
+            blending = LatentBlending(run.path, outside, injected_steps(shares, injected), free)
         x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, blending, span, trajectory.noise_model)
         return sampling.inverse_noise_scaling(sigmas[-1], as_video(x, trajectory.frames))
 

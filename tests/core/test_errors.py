@@ -45,8 +45,8 @@ MISTAKES: dict[str, tuple[Callable[[], object], tuple[str, ...]]] = {
     "steps": (lambda: invert(torch.zeros(1, 1, 2, 2), torch.zeros(1), lambda x, _: x), ("at least one step", "sigma 0")),
     "refinement": (lambda: invert(torch.zeros(1, 1, 2, 2), torch.tensor([1.0, 0.0]), lambda x, _: x, -3), ("refinement", "-3")),
     "level": (
-        lambda: Trajectory(torch.zeros(2, 1, 1, 1, 1), torch.tensor([1.0, 0.0]), None, "", "").index(0.4321),
-        ("1 steps", "0.4321", "SIGMAS", "DragonInvert"),
+        lambda: Trajectory(torch.zeros(2, 1, 1, 1, 1), torch.tensor([1.0, 0.0]), None, "", "").along(torch.tensor([0.4, 0.8])),
+        ("SIGMAS", "must fall", "DragonInvert"),
     ),
 }
 

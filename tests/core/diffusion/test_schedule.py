@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from dragon_core.diffusion.schedule import EditSchedule, Window, ddim_step
+from dragon_core.diffusion.noise_model import FLOW, VP, NoiseModel
+from dragon_core.diffusion.schedule import EditSchedule, Window, ddim_step, injected_steps
 from dragon_core.errors import DragonError
 
 STEP_COUNTS = [1, 2, 3, 5, 8, 10, 25, 49, 50, 1000]
@@ -43,10 +44,15 @@ def test_step_with_the_true_noise_lands_on_the_same_line() -> None:
         torch.testing.assert_close(x, x0 + low * eps)
 
 
-#: T → what the default windows pick out, worked out by hand: 20 %, 40 %, 60 % of T, rounded to the nearest step.
+def shares(steps: int) -> list[float]:
+    """Where the steps of equal timesteps begin, the first at the noisiest and the last at the cleanest one."""
+    return [i / max(steps - 1, 1) for i in range(steps)]
+
+
+#: T → what the default windows pick out, worked out by hand: 20 %, 40 %, 60 % of the timesteps.
 BY_HAND = {
-    1: {"guided": [0], "travel": [0], "sde": []},
-    2: {"guided": [0], "travel": [], "sde": [0]},
+    1: {"guided": [0], "travel": [], "sde": []},
+    2: {"guided": [0], "travel": [], "sde": []},
     8: {"guided": [0, 1, 2, 4], "travel": [4], "sde": [2]},
     50: {"guided": [*range(10), *range(10, 30, 2)], "travel": [20, 22, 24, 26, 28], "sde": [*range(10, 20)]},
 }
@@ -55,13 +61,13 @@ BY_HAND = {
 @pytest.mark.parametrize("steps", BY_HAND)
 def test_default_windows_scale_with_the_number_of_steps(steps: int) -> None:
     """T = 50: dense below 10, even steps to 30, travel on even steps from 20 to 28, SDE from 10 to 19 (docs/method.md, section 9)."""
-    schedule = EditSchedule(travel_passes=3, sde_inside=0.4)
+    schedule, at = EditSchedule(travel_passes=3, sde_inside=0.4), shares(steps)
     assert {
-        "guided": [i for i in range(steps) if schedule.guided(i, steps)],
-        "travel": [i for i in range(steps) if schedule.passes(i, steps) == 3],
-        "sde": [i for i in range(steps) if schedule.stochastic(i, steps)],
+        "guided": [i for i in range(steps) if schedule.guided(i, at[i])],
+        "travel": [i for i in range(steps) if schedule.passes(i, at[i]) == 3],
+        "sde": [i for i in range(steps) if schedule.stochastic(at[i])],
     } == BY_HAND[steps]
-    assert all(schedule.passes(i, steps) in (1, 3) for i in range(steps))
+    assert all(schedule.passes(i, at[i]) in (1, 3) for i in range(steps))
 
 
 @pytest.mark.parametrize("steps", STEP_COUNTS)
@@ -69,44 +75,87 @@ def test_adjoining_windows_share_every_step_out_once(steps: int) -> None:
     """Wherever the boundaries round to, no step is lost or counted twice."""
     edges = [0.0, 0.1, 0.2, 0.37, 0.5, 0.6, 0.95, 1.0]
     windows = [Window(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    for step in range(steps):
-        assert sum(window.contains(step, steps) for window in windows) == 1
+    for share in shares(steps):
+        assert sum(window.contains(share) for window in windows) == 1
 
 
 @pytest.mark.parametrize("steps", STEP_COUNTS)
 def test_whole_and_empty_windows(steps: int) -> None:
-    assert all(Window(0.0, 1.0).contains(i, steps) for i in range(steps))
+    assert all(Window(0.0, 1.0).contains(share) for share in shares(steps))
     for at in (0.0, 0.3, 0.5, 1.0):
-        assert not any(Window(at, at).contains(i, steps) for i in range(steps))
+        assert not any(Window(at, at).contains(share) for share in shares(steps))
 
 
-def test_boundaries_are_within_half_a_step_of_the_fraction() -> None:
+def test_boundaries_are_within_a_step_of_the_fraction() -> None:
     for steps in STEP_COUNTS:
         for end in (0.1, 0.25, 0.4, 0.6, 0.77):
-            count = sum(Window(0.0, end).contains(i, steps) for i in range(steps))
-            assert abs(count - end * steps) <= 0.5 + 1e-9
+            count = sum(Window(0.0, end).contains(share) for share in shares(steps))
+            assert abs(count - end * steps) < 1
+
+
+@pytest.mark.parametrize("steps", [*range(10, 61, 10), 20, 25, 50, 100])
+@pytest.mark.parametrize("edge", [0.1, 0.2, 0.22, 0.4, 0.42, 0.6, 0.7, 0.9, 0.95])
+def test_of_equal_timesteps_a_share_is_one_of_the_steps(steps: int, edge: float) -> None:
+    """Wherever a share of the steps is a whole number of them, nothing has changed; else by one step at most."""
+    count, before = sum(Window(0.0, edge).contains(share) for share in shares(steps)), round(edge * steps)
+    assert count == before if abs(edge * steps - before) < 1e-9 else abs(count - before) <= 1
+
+
+@pytest.mark.parametrize("noise_model", [VP, FLOW])
+@pytest.mark.parametrize("steps", [4, 8, 20, 50])
+def test_a_share_is_a_noise_level_however_many_steps_there_are(noise_model: NoiseModel, steps: int) -> None:
+    """Spaced evenly, or as Karras et al. space them: steps of a window begin at levels of the window."""
+    first, last = (14.6, 0.03) if noise_model is VP else (0.999, 0.03)
+    evenly = torch.linspace(first, last, steps)
+    karras = (first ** (1 / 7) + torch.linspace(0, 1, steps) * (last ** (1 / 7) - first ** (1 / 7))) ** 7
+    ends = noise_model.progress(torch.tensor([6.0, 0.35]) if noise_model is VP else torch.tensor([6.0, 0.35]) / torch.tensor([7.0, 1.35]))
+    window = Window(*ends.tolist())
+    for levels in (evenly, karras):
+        ratio = levels if noise_model is VP else levels / (1 - levels)
+        inside = [window.contains(share) for share in noise_model.progress(levels).tolist()]
+        assert inside == [0.35 < level <= 6.0 for level in ratio.tolist()]
+
+
+def test_progress_is_the_share_of_the_timesteps() -> None:
+    beta = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    kept = torch.cumprod(1 - beta, 0)
+    sigmas = ((1 - kept) / kept).sqrt()
+    expected = 1 - torch.arange(1000, dtype=torch.float64) / 999
+    torch.testing.assert_close(VP.progress(sigmas), expected, atol=1e-9, rtol=0)
+    torch.testing.assert_close(FLOW.progress(sigmas / (1 + sigmas)), expected, atol=1e-9, rtol=0)
+    assert FLOW.progress(torch.tensor([1.0, 0.0])).tolist() == [0.0, 1.0]
+    assert VP.progress(torch.tensor([4500.0, 0.0])).tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("steps", "until", "count"), [(1, 0.9, 0), (2, 0.9, 0), (3, 0.9, 1), (4, 0.9, 2), (8, 0.9, 6), (20, 0.9, 18), (50, 0.9, 45)]
+)
+def test_two_steps_are_free_at_least(steps: int, until: float, count: int) -> None:
+    assert injected_steps(shares(steps), until) == count
+    assert injected_steps(shares(steps), 1.0) == steps, "1 is all of them, and says so"
+    assert injected_steps(shares(steps), 0.0) == 0
 
 
 def test_sparse_guidance_is_on_even_steps_whatever_step_its_window_starts_on() -> None:
     schedule = EditSchedule(dense=Window(0.0, 0.0), sparse=Window(0.3, 0.9))
-    assert [i for i in range(10) if schedule.guided(i, 10)] == [4, 6, 8]
+    assert [i for i in range(10) if schedule.guided(i, shares(10)[i])] == [4, 6, 8]
 
 
 def test_travel_repeats_guided_steps_only() -> None:
     schedule = EditSchedule(dense=Window(0.0, 0.2), sparse=Window(0.2, 0.4), travel=Window(0.0, 1.0), travel_passes=4)
-    assert [schedule.passes(i, 10) for i in range(10)] == [4, 4, 4, 1, 1, 1, 1, 1, 1, 1]
+    assert [schedule.passes(i, share) for i, share in enumerate(shares(10))] == [4, 4, 4, 1, 1, 1, 1, 1, 1, 1]
 
 
 def test_no_step_is_stochastic_or_repeated_unless_asked_for() -> None:
     schedule = EditSchedule(sde=Window(0.0, 1.0), travel=Window(0.0, 1.0))
-    assert not any(schedule.stochastic(i, 50) for i in range(50))
-    assert all(schedule.passes(i, 50) == 1 for i in range(50))
+    assert not any(schedule.stochastic(share) for share in shares(50))
+    assert all(schedule.passes(i, share) == 1 for i, share in enumerate(shares(50)))
 
 
 @pytest.mark.parametrize("strengths", [{"sde_inside": 0.1}, {"sde_outside": 0.1}])
 def test_either_strength_makes_the_window_stochastic(strengths: dict[str, float]) -> None:
     schedule = EditSchedule(sde=Window(0.5, 1.0), **strengths)
-    assert [schedule.stochastic(i, 4) for i in range(4)] == [False, False, True, True]
+    assert [schedule.stochastic(share) for share in shares(4)] == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("start", "end"), [(-0.1, 0.5), (0.0, 1.1), (50, 1.0), (math.nan, 1.0), (0.0, math.nan), (0.0, math.inf)])

@@ -71,7 +71,7 @@ def test_inputs_are_left_alone() -> None:
 def test_sharing_starts_after_a_tenth_by_default() -> None:
     """i ≥ 5 of 50 (docs/method.md, section 8)."""
     assert Sharing().mode == "replace"
-    assert [i for i in range(50) if Sharing().window.contains(i, 50)] == list(range(5, 50))
+    assert [i for i in range(50) if Sharing().window.contains(i / 49)] == list(range(5, 50))
 
 
 def test_unknown_mode_is_refused_with_the_known_ones() -> None:

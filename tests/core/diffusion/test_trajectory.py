@@ -6,7 +6,10 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
+from dragon_core.diffusion.inversion import renoise
+from dragon_core.diffusion.noise_model import FLOW, VP, NoiseModel
 from dragon_core.diffusion.trajectory import Trajectory
 from dragon_core.errors import DragonError
 
@@ -36,9 +39,55 @@ def test_levels_that_went_through_another_precision_are_found(kind: torch.dtype)
 
 
 @pytest.mark.parametrize("sigma", [14.0, 2.99, 0.5, 0.001, -1.0, math.nan, math.inf])
-def test_unknown_level_is_refused_with_the_way_out(sigma: float) -> None:
-    with pytest.raises(DragonError, match=r"has 4 steps and none at sigma .*DragonInvert"):
+def test_a_level_of_no_step_is_refused(sigma: float) -> None:
+    with pytest.raises(DragonError, match="has 4 steps and none at sigma"):
         trajectory().index(sigma)
+
+
+def path(noise_model: NoiseModel = VP, sigmas: Tensor = SIGMAS) -> Trajectory:
+    """A picture under one noise."""
+    clean, noise = torch.randn(2, 1, 4, 6, 9, generator=torch.Generator().manual_seed(0))
+    return Trajectory(renoise(clean, sigmas, noise, noise_model), sigmas, None, "abc", "SD 1.x", noise_model=noise_model, renoised=True)
+
+
+@pytest.mark.parametrize("sigmas", [[14.6146, 3.0, 1.0, 0.0292, 0.0], [3.0, 1.0, 0.0292], [14.6146, 3.0]])
+def test_a_run_over_a_part_follows_the_trajectory_itself(sigmas: list[float]) -> None:
+    own = path()
+    followed, first = own.along(torch.tensor(sigmas))
+    assert followed is own and first == SIGMAS.tolist().index(torch.tensor(sigmas[0]).item())
+
+
+@pytest.mark.parametrize(("noise_model", "sigmas"), [(VP, [20.0, 5.0, 2.0, 0.01, 0.0]), (VP, [3.0, 0.5]), (FLOW, [1.0, 0.75, 0.3, 0.0])])
+def test_a_run_over_other_levels_follows_the_picture_at_those(noise_model: NoiseModel, sigmas: list[float]) -> None:
+    """Of a picture under one noise exactly; a schedule that stops short of 0 ends there all the same."""
+    own = path(noise_model, SIGMAS if noise_model is VP else torch.tensor([0.9, 0.5, 0.1, 0.0]))
+    followed, first = own.along(torch.tensor(sigmas))
+    levels = sigmas if sigmas[-1] == 0 else [*sigmas, 0.0]
+    assert first == 0 and followed.sigmas.tolist() == torch.tensor(levels).tolist()
+    assert torch.equal(followed.latents[-1], own.latents[-1])
+    noise = noise_model.noise_part(own.latents[0], own.latents[-1], own.sigmas[0]) / own.sigmas[0]
+    for x, sigma in zip(followed.latents, followed.sigmas, strict=True):
+        torch.testing.assert_close(x, noise_model.joined(own.latents[-1], sigma * noise, sigma))
+
+
+def test_between_two_levels_lies_what_is_between_their_noise() -> None:
+    latents = torch.randn(5, 1, 4, 6, 9, generator=torch.Generator().manual_seed(1))
+    own = Trajectory(latents, SIGMAS, None, "abc", "SD 1.x")
+    for i, sigma in enumerate(SIGMAS.tolist()):
+        assert own.at(sigma) is not None and torch.equal(own.at(sigma), latents[i])
+    middle = (own.at(math.sqrt(3.0)) - latents[-1]) / math.sqrt(3.0)
+    torch.testing.assert_close(middle, ((latents[1] - latents[-1]) / 3 + (latents[2] - latents[-1])) / 2)
+
+
+@pytest.mark.parametrize(("sigma", "step"), [(20.0, 0), (14.6146, 0), (5.0, 0), (3.0, 1), (1.5, 1), (1.0, 2), (0.02, 3), (0.0, 3)])
+def test_every_level_belongs_to_the_step_that_begins_above_it(sigma: float, step: int) -> None:
+    assert trajectory().step_at(sigma) == step
+
+
+@pytest.mark.parametrize("sigmas", [[1.0], [1.0, 3.0], [3.0, 3.0, 0.0], [1.0, -1.0], [math.nan, 0.0]])
+def test_levels_that_do_not_fall_are_refused(sigmas: list[float]) -> None:
+    with pytest.raises(DragonError, match="must fall"):
+        trajectory().along(torch.tensor(sigmas))
 
 
 def test_all_levels_of_a_long_schedule_are_told_apart() -> None:
