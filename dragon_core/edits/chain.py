@@ -141,6 +141,22 @@ def edited_path(
     return torch.stack([*levels, edited_clean])
 
 
+def edited_residual(layout: Layout, missing: Tensor, reference: Tensor | None = None) -> Tensor:
+    """What a model misses of a picture at some noise level, x0 − x̂0 (B, C, h, w), with the edits made in it.
+
+    It goes where the noise goes, cell by cell, as what the model took for noise is most of it: where noise is enlarged, it is taken once
+    and the gaps keep what lies there. There is none where something was vacated, nor where an edit acts of which the trajectory knows
+    nothing: what was there is not wanted back. ``reference``: what is missed of the second picture, (B, C, h', w').
+    """
+    none = torch.zeros_like(missing)
+    edited = missing
+    for edit in layout.edits:
+        edited = edit.fill_noise(edited, none, none)
+    for edit in layout.edits:
+        edited = edit.place(edited, missing, reference, "nearest")
+    return edited * (1 - layout.uninjected.unsqueeze(1))
+
+
 def check_fit(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int) -> None:
     """Every edit must have been drawn on a picture of the trajectory's size (odd pixels that the VAE crops are allowed)."""
     for edit in edits:

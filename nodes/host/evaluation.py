@@ -17,6 +17,7 @@ from ...dragon_core.diffusion.features import Features, Views, to_grid
 from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, polyak_step
 from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.sharing import Sharing
+from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
 from .backbones.base import SharedAttention, Tokens
@@ -61,6 +62,8 @@ class BranchOutputs:
 
     features: Features
     tokens: Tokens
+    #: What its prediction misses of the picture, x0 − x̂0, where the picture does not lie on the model's own path.
+    missing: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,11 @@ class BranchStep:
     """
 
     step: int
+    sigma: float
     source: BranchOutputs
     reference: BranchOutputs | None
     tokens: Tokens
+    residual: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,8 @@ class EnergyReading:
 class Run:
     """Everything that lives as long as one sampling run."""
 
+    pictures: tuple[Trajectory, ...]
+    first: int
     blocks: tuple[int, ...]
     layout: chain.Layout | None
     scale: GuidanceScale

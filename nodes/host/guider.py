@@ -23,6 +23,7 @@ from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
+from . import residual
 from .backbones.base import Tokens
 from .evaluation import BranchOutputs, BranchStep, DecoderTap, EnergyReading, GuidedEvaluation, Run, with_patch
 from .gradients import make_differentiable, out_of_inference
@@ -63,6 +64,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         schedule: EditSchedule,
         paper_scale: bool = False,
         draft: Tensor | None = None,
+        residual_weight: float = 0.0,
     ) -> None:
         self.backbone = backbone_of(model)
         trajectory = branch.trajectory
@@ -82,6 +84,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.schedule = schedule
         self.paper_scale = paper_scale
         self.draft = self._fitting(draft)
+        self.residual = residual_weight
         self.run: Run | None = None
         self.known: list[list[Options]] = []
         self.readings: list[EnergyReading] = []
@@ -140,7 +143,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         for masks in {r.source.shape[0] for r in layout.own} if layout else ():
             if masks not in (1, pictures):
                 raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
-        first, _ = trajectory.span(sigmas)
+        along = [picture.along(sigmas) for picture in self.pictures]
         if self.unused:
             log.info("Dragon: energies say what the edit is; their pull is not used, as no gradient goes through %s", trajectory.family)
         if self.strength > 0:
@@ -148,6 +151,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             make_differentiable(self.inner_model.diffusion_model)
         sharing = self.model_options.get("transformer_options", {}).get(SHARING)
         self.run = Run(
+            pictures=tuple(picture for picture, _ in along),
+            first=along[0][1],
             blocks=self.backbone.tap_blocks(self.inner_model.diffusion_model, self.branch.taps) if self.backbone.gradients else (),
             layout=layout,
             scale=GuidanceScale(self.strength, max(edit.kappa for edit in edits) if self.paper_scale and edits else None),
@@ -156,7 +161,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         )
         try:
             # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
-            for i, known in enumerate(self.pictures):
+            for i, known in enumerate(self.run.pictures):
                 latent = as_video(known.latents[-1].to(latent_image), known.frames)
                 shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
                 conds = {"positive": self.conds.pop(KNOWN + str(i))}
@@ -165,8 +170,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             if self.edits:
                 seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
                 self.run.path = self._edited_path(seed or 0)
-            if first == 0:
-                noise, latent_image = self._start(noise, latent_image)
+            if self._begins(sigmas, latent_image):
+                noise, latent_image = self._start(noise, latent_image, sigmas[0])
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
             self.conds |= {KNOWN + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
@@ -174,20 +179,28 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             self.readings = self.run.readings
             self.run = None
 
-    def _start(self, noise: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+    def _begins(self, sigmas: Tensor, latent: Tensor) -> bool:
+        """Whether a run starts afresh: at the noisiest level, or wherever it was not given another run's latent to go on from."""
+        own = self.branch.trajectory
+        if float(sigmas[0]) >= float(own.sigmas[0]) * (1 - 1e-4) or not torch.count_nonzero(latent):
+            return True
+        known = (self.inner_model.process_latent_out(as_video(own.latents[i].to(latent), own.frames)) for i in (0, -1))
+        return any(torch.allclose(latent, each, rtol=1e-3, atol=1e-3) for each in known)
+
+    def _start(self, noise: Tensor, latent: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """What ComfyUI mixes to the run's own start: of a latent nothing would be left at a flow's noisiest level."""
-        run, sigma = self.running(), self.branch.trajectory.sigmas[0].to(latent)
-        path = self.branch.trajectory.latents if run.path is None else run.path
-        start = as_video(path[0].to(latent), self.branch.trajectory.frames)
+        run = self.running()
+        start = as_video((run.pictures[0].latents if run.path is None else run.path)[run.first].to(latent), run.pictures[0].frames)
         if self.noise_model is FLOW:
-            return start / sigma, torch.zeros_like(latent)
-        return noise, latent if run.path is None else self.inner_model.process_latent_out(start)
+            return start / sigma.to(latent), torch.zeros_like(latent)
+        scaled = self.inner_model.process_latent_out(start)
+        return noise, latent if torch.allclose(latent, scaled, rtol=1e-3, atol=1e-3) else scaled  # as rounded as it was given
 
     def _edited_path(self, seed: int) -> Tensor:
         """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
-        trajectory = self.branch.trajectory
+        trajectory, *others = self.running().pictures
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
-        reference = self.pictures[1].latents if len(self.pictures) > 1 else None
+        reference = others[0].latents if others else None
         draft = None if self.draft is None else as_pictures(self.inner_model.process_latent_in(self.draft))
         return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft, self.noise_model)
 
@@ -217,8 +230,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
         """The denoised latent for samplers that know nothing of us: guidance is folded in."""
         pictures, sigma = as_pictures(x), timestep.flatten()[0]
-        step, steps = self.branch.trajectory.index(float(sigma)), self.branch.trajectory.steps
-        p = self.predict(pictures, step, sigma, self.schedule.guided(step, steps), model_options or {}, seed)
+        step, share = self.running().pictures[0].step_at(float(sigma)), float(self.noise_model.progress(sigma))
+        p = self.predict(pictures, step, sigma, self.schedule.guided(step, share), model_options or {}, seed)
         denoised = pictures - p.direction * sigma if p.denoised is None else p.denoised
         guided = denoised if p.guidance is None else denoised - self.noise_model.guidance_scale(sigma) * p.guidance
         return as_video(guided, self.branch.trajectory.frames)
@@ -226,17 +239,43 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
         """One step's prediction, evaluating no more rows than it needs."""
         run = self.running()
-        steps = self.branch.trajectory.steps
         guided = guided and self.strength > 0
-        share = run.sharing is not None and run.sharing.window.contains(step, steps)
+        share = run.sharing is not None and run.sharing.window.contains(float(self.noise_model.progress(sigma)))
         timestep = sigma.reshape(1).expand(x.shape[0])
-        branch_step = self._branch_step(step, timestep, options, guided) if guided or share else None
+        transfers = self.residual > 0 and any(picture.renoised for picture in run.pictures)
+        if transfers and run.layout is None:
+            return self._unedited(x, sigma, options, seed)
+        branch_step = self._branch_step(step, timestep, options, guided, share) if guided or share or transfers else None
         with ExitStack() as stack:
             mine = with_patch(options, None, None)
             if run.attention is not None:
                 tokens = branch_step.tokens if share and branch_step else None
                 mine = stack.enter_context(run.attention.sharing(mine, as_video(x, self.branch.trajectory.frames), tokens))
-            return self._evaluate(x, sigma, branch_step if guided else None, mine, seed)
+            p = self._evaluate(x, sigma, branch_step if guided else None, mine, seed)
+        return p if branch_step is None or branch_step.residual is None else self._with_residual(p, branch_step.residual, sigma)
+
+    def _unedited(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None) -> HostPrediction:
+        """Without an edit the generation is the known picture, too, and what the model misses of it is what its own prediction lacks."""
+        clean = self.running().pictures[0].latents[-1].to(x)
+        if self.residual == 1:
+            direction = (x - clean) / sigma
+            return HostPrediction(direction, direction, None, clean)
+        p = self._alone(x, sigma, options, seed)
+        return self._with_residual(p, clean - (x - sigma * p.direction), sigma)
+
+    def _alone(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None) -> HostPrediction:
+        """Neither guided nor seeing anything but itself."""
+        run, mine = self.running(), with_patch(options, None, None)
+        if run.attention is None:
+            return self._evaluate(x, sigma, None, mine, seed)
+        with run.attention.sharing(mine, as_video(x, self.branch.trajectory.frames), None) as alone:
+            return self._evaluate(x, sigma, None, alone, seed)
+
+    def _with_residual(self, p: HostPrediction, missing: Tensor, sigma: Tensor) -> HostPrediction:
+        """A prediction with what the model missed of the known picture added to it."""
+        added = self.residual * missing
+        denoised = None if p.denoised is None else p.denoised + added
+        return HostPrediction(p.direction - added / sigma, p.positive - added / sigma, p.guidance, denoised)
 
     def _evaluate(self, x: Tensor, sigma: Tensor, branch_step: BranchStep | None, mine: Options, seed: int | None) -> HostPrediction:
         """``branch_step``: what to be guided by, None where nothing guides. ``mine``: model options of this evaluation's own."""
@@ -270,20 +309,22 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             raise DragonError("the guider was asked for a prediction outside of sampling")
         return self.run
 
-    def _branch_step(self, step: int, timestep: Tensor, options: Options, guided: bool) -> BranchStep:
+    def _branch_step(self, step: int, timestep: Tensor, options: Options, guided: bool, share: bool) -> BranchStep:
         """Tokens and, for guidance, features of the known pictures at this step, from one evaluation each; kept for its repeats."""
         run = self.running()
-        if run.branch_step is None or run.branch_step.step != step or (guided and not run.branch_step.source.features):
-            source, *others = (self._branch_outputs(i, step, timestep, options, guided) for i in range(len(self.known)))
+        known, sigma = run.branch_step, float(timestep[0])
+        if known is None or known.sigma != sigma or (guided and not known.source.features):
+            source, *others = (self._branch_outputs(i, timestep, options, guided, share) for i in range(len(self.known)))
             reference = others[0] if others else None
             tokens = {} if run.attention is None else run.attention.joined(source.tokens, reference.tokens if reference else None)
-            run.branch_step = BranchStep(step, source, reference, tokens)
-        return run.branch_step
+            known = run.branch_step = BranchStep(step, sigma, source, reference, tokens, residual.edited(run, source, reference))
+        return known
 
-    def _branch_outputs(self, index: int, step: int, timestep: Tensor, options: Options, guided: bool) -> BranchOutputs:
+    def _branch_outputs(self, index: int, timestep: Tensor, options: Options, guided: bool, share: bool) -> BranchOutputs:
         """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
         run = self.running()
-        x = as_video(self.pictures[index].latents[step].to(timestep.device, torch.float32), self.pictures[index].frames)
+        picture = run.pictures[index]
+        x = as_video(picture.at(float(timestep[0])).to(timestep.device, torch.float32), picture.frames)
         timestep = timestep[: timestep.shape[0] // max(1, self.branch.trajectory.frames)]
         x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
         # One prompt is enough to look at the picture with: the first of the whole picture that is on at this noise level.
@@ -299,5 +340,10 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             mine = with_patch(options, None, tap)
             if run.attention is not None:
                 mine, tokens = stack.enter_context(run.attention.collecting(mine, x))
-            comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
-        return BranchOutputs(tap.to_grid() if tap else (), tokens)
+            (predicted,) = comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
+        missing = None
+        if self.residual > 0 and picture.renoised and self.edits:
+            seen = tokens if share and self.backbone.gradients else None  # a transformer's are turned to where the edit puts them
+            generated = residual.as_generated(self, predicted, conditioning, x, timestep, options, seen)
+            missing = picture.latents[-1].to(x) - as_pictures(generated)
+        return BranchOutputs(tap.to_grid() if tap else (), tokens, missing)

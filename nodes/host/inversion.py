@@ -11,8 +11,9 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ...dragon_core.diffusion.inversion import invert
+from ...dragon_core.diffusion.inversion import invert, renoise
 from ...dragon_core.diffusion.noise_model import NoiseModel
+from ...dragon_core.diffusion.steps import unit_noise
 from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
 from .model import noise_model_of, require_supported
@@ -69,13 +70,8 @@ def invert_latent(
     """Trajectory of a clean latent (B, C, h, w), or (B, C, f, h, w) of a video, in ComfyUI's scale, and the start latent in that scale."""
     require_supported(model)
     latent = as_the_model_takes(model, latent)
-    if not torch.isfinite(latent).all():
-        raise DragonError("the latent has values that are not numbers: check the image and the VAE (try another VAE precision)")
-    plain = model.clone()
-    options = plain.model_options.get("transformer_options", {})
-    if SHARING in options:
-        raise DragonError("invert with the unpatched model: connect DragonCrossAttnPatch's model to the sampler only")
-    guider = comfy.samplers.CFGGuider(plain)
+    _check(model, latent)
+    guider = comfy.samplers.CFGGuider(model.clone())
     guider.inner_set_conds({"positive": positive})
     guider.set_cfg(1.0)
     noise_model = noise_model_of(model)
@@ -87,3 +83,26 @@ def invert_latent(
     # Exactly what any sampler makes of start_latent, so that all of them begin alike.
     path[0] = model.model.process_latent_in(start.cpu().float())
     return trajectory_of(model, positive, path, sigmas), start.cpu()
+
+
+def renoise_latent(
+    model: comfy.model_patcher.ModelPatcher, positive: Any, latent: Tensor, sigmas: Tensor, seed: int
+) -> tuple[Trajectory, Tensor]:
+    """As :func:`invert_latent`, under one noise of each picture's own, which the frames of a video share. Nothing is evaluated."""
+    require_supported(model)
+    latent = as_the_model_takes(model, latent)
+    _check(model, latent)
+    clean = model.model.process_latent_in(latent.float().cpu())
+    still = clean[:, :, :1] if clean.ndim == 5 else clean
+    noise = unit_noise(still.shape, seed, step=-2, draw=0)  # not that of the sampler with the same seed, which is -1 and on
+    path = renoise(clean, sigmas.cpu(), noise.expand_as(clean), noise_model_of(model))
+    start = model.model.process_latent_out(path[0].clone())
+    path[0] = model.model.process_latent_in(start)
+    return trajectory_of(model, positive, path, sigmas, renoised=True), start
+
+
+def _check(model: comfy.model_patcher.ModelPatcher, latent: Tensor) -> None:
+    if not torch.isfinite(latent).all():
+        raise DragonError("the latent has values that are not numbers: check the image and the VAE (try another VAE precision)")
+    if SHARING in model.model_options.get("transformer_options", {}):
+        raise DragonError("invert with the unpatched model: connect DragonCrossAttnPatch's model to the sampler only")

@@ -11,7 +11,17 @@ from typing_extensions import override
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits.chain import Chain
 from ..host.guider import DragonGuidance
-from ..schema.guidance_inputs import ScaleUnit, branch_inputs, draft_input, edits_in, energy_input, guidance_windows, strength_inputs
+from ..schema.guidance_inputs import (
+    RESIDUAL,
+    ScaleUnit,
+    branch_inputs,
+    draft_input,
+    edits_in,
+    energy_input,
+    guidance_windows,
+    residual_input,
+    strength_inputs,
+)
 from ..schema.links import CATEGORY, named, searched_as
 
 
@@ -36,7 +46,7 @@ class DragonGuider(io.ComfyNode):
                 "For SamplerCustomAdvanced with DisableNoise, DragonInvert's sigmas and start_latent, and DragonEulerSampler "
                 "(or another one that asks the model once a step, such as euler)."
             ),
-            inputs=[*branch_inputs(), *strength_inputs(), energy_input(), draft_input()],
+            inputs=[*branch_inputs(), *strength_inputs(), residual_input(), energy_input(), draft_input()],
             outputs=[
                 io.Guider.Output(display_name="guider", tooltip="For SamplerCustomAdvanced."),
                 io.Mask.Output(display_name="changed", tooltip="Where the picture may change, for DragonComposite."),
@@ -55,6 +65,7 @@ class DragonGuider(io.ComfyNode):
         scale_unit: ScaleUnit,
         guide_every_until: float,
         guide_until: float,
+        residual: float = RESIDUAL,
         energy: Chain = (),
         draft: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
@@ -62,7 +73,7 @@ class DragonGuider(io.ComfyNode):
             windows = guidance_windows(guide_every_until, guide_until)
             start = draft["samples"] if draft else None
             edits = edits_in(scale_unit, energy)
-            guider = NamedGuidance(model, branch, edits, energy_scale, windows, scale_unit == "paper", start)
+            guider = NamedGuidance(model, branch, edits, energy_scale, windows, scale_unit == "paper", start, residual)
             guider.set_branch_conds(positive, negative)
             guider.set_cfg(cfg)
         return io.NodeOutput(guider, guider.changed())

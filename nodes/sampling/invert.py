@@ -10,7 +10,7 @@ import torch
 from comfy_api.latest import io
 
 from ...dragon_core.errors import DragonError
-from ..host.inversion import invert_latent
+from ..host.inversion import invert_latent, renoise_latent
 from ..host.model import require_supported, schedule_sigmas
 from ..schema.links import CATEGORY, TrajectoryLink, advanced, named, searched_as
 
@@ -51,6 +51,29 @@ class DragonInvert(io.ComfyNode):
                         ),
                     )
                 ),
+                advanced(
+                    io.Combo.Input(
+                        "method",
+                        options=["renoise", "ddim"],
+                        default="renoise",
+                        optional=True,
+                        tooltip=(
+                            "renoise: the picture under noise, at once; DragonSampler adds what the model does not know of it. ddim: the "
+                            "papers' inversion, two evaluations a step."
+                        ),
+                    )
+                ),
+                advanced(
+                    io.Int.Input(
+                        "seed",
+                        default=0,
+                        min=0,
+                        max=0xFFFFFFFFFFFFFFFF,
+                        control_after_generate=False,
+                        optional=True,
+                        tooltip="The noise of renoise. Another one is another try.",
+                    )
+                ),
                 io.Sigmas.Input("sigmas", optional=True, tooltip="A schedule of your own; replaces steps and scheduler. Must end at 0."),
             ],
             outputs=[
@@ -62,7 +85,16 @@ class DragonInvert(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, model: Any, positive: Any, latent: Any, steps: int, scheduler: str, refinement: int, sigmas: torch.Tensor | None = None
+        cls,
+        model: Any,
+        positive: Any,
+        latent: Any,
+        steps: int,
+        scheduler: str,
+        refinement: int,
+        method: str = "renoise",
+        seed: int = 0,
+        sigmas: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         with named(cls):
             require_supported(model)
@@ -73,6 +105,9 @@ class DragonInvert(io.ComfyNode):
                 raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0: give it more SIGMAS")
             if latent.get("noise_mask") is not None:
                 raise DragonError("the latent has a noise mask, which inversion cannot use: connect VAEEncode without SetLatentNoiseMask")
+            if method == "renoise":
+                trajectory, start = renoise_latent(model, positive, latent["samples"], levels, seed)
+                return io.NodeOutput(trajectory, {"samples": start}, levels)
             callback = latent_preview.prepare_callback(model, len(levels) - 1)
             trajectory, start = invert_latent(model, positive, latent["samples"], levels, refinement, callback)
         return io.NodeOutput(trajectory, {"samples": start}, levels)

@@ -12,11 +12,13 @@ from ...dragon_core.edits.chain import Chain
 from ..host.guider import DragonGuidance
 from ..host.samplers import DragonEuler, run_sampling
 from ..schema.guidance_inputs import (
+    RESIDUAL,
     ScaleUnit,
     branch_inputs,
     draft_input,
     edits_in,
     energy_input,
+    residual_input,
     stochastic_inputs,
     strength_inputs,
 )
@@ -49,6 +51,7 @@ class DragonSampler(io.ComfyNode):
                 *strength_inputs(),
                 *stochastic_inputs(),
                 preset_input(),
+                residual_input(),
                 energy_input(),
                 draft_input(),
             ],
@@ -82,6 +85,7 @@ class DragonSampler(io.ComfyNode):
         hold_background: float,
         hold_object_until: float,
         preset: str = WIDGETS,
+        residual: float = RESIDUAL,
         energy: Chain = (),
         draft: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
@@ -99,11 +103,12 @@ class DragonSampler(io.ComfyNode):
                 sde_end=sde_end,
                 hold_background=hold_background,
                 hold_object_until=hold_object_until,
+                residual=residual,
             )
             use = chosen(preset, widgets)
             start = draft["samples"] if draft else None
             edits = edits_in(use.scale_unit, energy)
-            guider = DragonGuidance(model, branch, edits, energy_scale, use.windows, use.scale_unit == "paper", start)
+            guider = DragonGuidance(model, branch, edits, energy_scale, use.windows, use.scale_unit == "paper", start, use.residual)
             euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
             samples = run_sampling(guider, positive, negative, cfg, euler, seed, callback)

@@ -14,6 +14,7 @@ from .links import BranchLink, EnergyLink, advanced
 DEFAULT = EditSchedule()
 ENERGY_SCALE = 0.2
 HOLD_OBJECT_UNTIL = 0.9
+RESIDUAL = 1.0
 
 #: What energy_scale is measured in.
 ScaleUnit = Literal["relative", "paper"]
@@ -80,6 +81,23 @@ def draft_input() -> io.Input:
             "Dragon Draft's picture through VAEEncode: the edit starts from it, which keeps the object sharper than moving the latent's "
             "cells can."
         ),
+    )
+
+
+def residual_input() -> io.Input:
+    return advanced(
+        io.Float.Input(
+            "residual",
+            default=RESIDUAL,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            optional=True,
+            tooltip=(
+                "What the model does not know of the picture, which is taken along with the edit: 1 all of it, 0 nothing. Lower it where "
+                "an object keeps a light that does not suit its new place. Only where DragonInvert renoised the picture."
+            ),
+        )
     )
 
 

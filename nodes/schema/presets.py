@@ -30,6 +30,7 @@ class Settings:
     sde_end: float = 0.4
     hold_background: float = 0.0
     hold_object_until: float = 0.0
+    residual: float = 0.0
 
     @property
     def windows(self) -> EditSchedule:

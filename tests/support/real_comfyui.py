@@ -57,6 +57,7 @@ PAPER = {
     "hold_background": 0.0,
     "hold_object_until": 0.0,
     "start_latent": "noise",
+    "method": "ddim",
 }
 
 

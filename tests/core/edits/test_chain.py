@@ -247,6 +247,30 @@ def test_edited_path_moves_every_level() -> None:
         assert torch.equal(got[k][:, :, still], path[k][:, :, still])
 
 
+@pytest.mark.parametrize("how", get_args(StartLatent))
+def test_residual_goes_with_what_is_moved(how: StartLatent) -> None:
+    """By whole cells; nothing stays where it was, unless the path keeps it there; where the path is not edited, none of either place."""
+    move, missing = wide_move({(5, 6)}, (2, 4), how), rand(3, 2, *WIDE_LATENT, seed=60)
+    got = chain.edited_residual(Layout.of([move], WIDE_LATENT), missing)
+    expected = missing.clone()
+    if how == "off":
+        expected[:, :, 5, 6] = expected[:, :, 7, 10] = 0
+    else:
+        expected[:, :, 7, 10] = missing[:, :, 5, 6]
+        expected[:, :, 5, 6] = missing[:, :, 5, 6] if how == "keep" else 0
+    torch.testing.assert_close(got, expected)
+
+
+def test_residual_of_an_enlarged_object_stays_white() -> None:
+    """Each value of it is there at most once, and none beside another of the same: repeated, it would show as blocks."""
+    mask = block_mask(range(2, 6), range(2, 6), 8, (96, 128))
+    move = Move(mask, AffineWarp((96, 128), matrix=((2.0, 0.0), (0.0, 2.0)), centre=(32.0, 32.0)), start="noise")
+    missing = rand(1, 1, 12, 16, seed=61)
+    got = chain.edited_residual(Layout.of([move], (12, 16)), missing)
+    values = got[got != 0].tolist()
+    assert len(values) == len(set(values)) > 100
+
+
 def test_edited_path_between_cells_keeps_the_spread_of_the_noise() -> None:
     """Half a cell: the clean part is interpolated, the noise on it carried over cell by cell, at one level as at another."""
     moves = [Move(block_mask(range(1, 2), range(1, 3), 8), AffineWarp(SIZE, shift=(4, 0)), start="keep")]

@@ -1,0 +1,50 @@
+"""What the model misses of the known pictures at one step, for :func:`~dragon_core.edits.chain.edited_residual`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import comfy.samplers
+import torch
+from torch import Tensor
+
+from ...dragon_core.edits import chain
+from .evaluation import BranchOutputs, Run, with_patch
+
+if TYPE_CHECKING:
+    from .guider import DragonGuidance
+
+Options = dict[str, Any]
+
+
+def as_generated(
+    guider: DragonGuidance, predicted: Tensor, conditioning: Options, x: Tensor, timestep: Tensor, options: Options, tokens: Any | None
+) -> Tensor:
+    """A known picture's prediction under the run's cfg and negative prompt, as the generation's is: else cfg alone would be an edit.
+
+    predicted: that of ``conditioning`` for ``x``. tokens: those that the generation's negative sees at this step, too.
+    """
+    negative, run = guider.conds.get("negative"), guider.running()
+    if negative is None or math.isclose(guider.cfg, 1.0):
+        return predicted
+    plain = with_patch(options, None, None)
+    if run.attention is None:
+        (against,) = comfy.samplers.calc_cond_batch(guider.inner_model, [negative], x, timestep, plain)
+    else:
+        with run.attention.sharing(plain, x, tokens) as sharing:
+            (against,) = comfy.samplers.calc_cond_batch(guider.inner_model, [negative], x, timestep, sharing)
+    conds = {"cond": [conditioning], "uncond": negative}
+    return comfy.samplers.cfg_function(guider.inner_model, predicted, against, guider.cfg, x, timestep, plain, **conds)
+
+
+def edited(run: Run, source: BranchOutputs, reference: BranchOutputs | None) -> Tensor | None:
+    """With the edits made in it; None where all known pictures lie on the model's own path, of which it misses nothing."""
+    others = None if reference is None else reference.missing
+    if run.layout is None or (source.missing is None and others is None):
+        return None
+    none = [torch.zeros_like(picture.latents[-1], device=run.layout.support.device) for picture in run.pictures]
+    missing = none[0] if source.missing is None else source.missing
+    if reference is not None and others is None:
+        others = none[1]
+    return chain.edited_residual(run.layout, missing, others)
