@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--loose", type=int, default=0, metavar="PIXELS", help="masks larger all round, as people draw them")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N cases")
     parser.add_argument("--shard", type=_shard, metavar="I/N", help="only every N-th case, beginning with the I-th")
-    parser.add_argument("--checkpoint", help="a checkpoint in ComfyUI's models folder instead of the bundled model")
+    parser.add_argument("--checkpoint", help="a checkpoint in ComfyUI's models folder, or bundled-flow, instead of the bundled model")
     parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help="spread over Ray actors (a running cluster, or this machine)")
     parser.add_argument("--actors", type=int, metavar="N", help="with --ray: how many models (default: one a GPU, or one a machine)")
     args = parser.parse_args()

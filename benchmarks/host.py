@@ -27,6 +27,7 @@ args.cpu = not torch.cuda.is_available()
 
 from benchmarks.cases import Case, Mask, Picture  # noqa: E402
 from benchmarks.cost import Meter  # noqa: E402
+from benchmarks.flow_model import as_flow  # noqa: E402
 from benchmarks.settings import SettingError, Settings  # noqa: E402
 
 comfyui_version: Any = importlib.import_module("comfyui_version")
@@ -37,6 +38,8 @@ if not hasattr(comfy_nodes, "load_custom_node"):
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLAIN = Settings()
+#: Stands for the bundled model as a rectified flow, see `flow_model`.
+BUNDLED_FLOW = "bundled-flow"
 T = TypeVar("T")
 
 
@@ -44,12 +47,12 @@ class Host:
     """ComfyUI's nodes, the model under test, and a memory of what the methods of one case have in common."""
 
     def __init__(self, checkpoint: str | None = None) -> None:
-        """``checkpoint``: a file that ComfyUI's own loader knows; None takes the bundled model."""
+        """``checkpoint``: a file that ComfyUI's own loader knows; None takes the bundled model, :data:`BUNDLED_FLOW` that as a flow."""
         if not asyncio.run(comfy_nodes.load_custom_node(str(REPOSITORY))):
             raise RuntimeError(f"ComfyUI could not load the pack from {REPOSITORY}; see its message above.")
         self.meter = Meter()
         self._checkpoint = checkpoint
-        self._digest = checkpoint or _weights_digest()
+        self._digest = checkpoint if checkpoint not in (None, BUNDLED_FLOW) else f"{_weights_digest()}{checkpoint or ''}"
         self._case: Case | None = None
         self._memory: dict[object, tuple[Any, Any]] = {}
 
@@ -124,11 +127,11 @@ class Host:
     @cached_property
     def loaded(self) -> tuple[Any, Any, Any]:
         """(MODEL that reports to the meter, CLIP, VAE)."""
-        if self._checkpoint is None:
+        if self._checkpoint in (None, BUNDLED_FLOW):
             model, clip, vae = self.run("DragonMiniModel")[:3]
         else:
             model, clip, vae = self.run("CheckpointLoaderSimple", ckpt_name=self._checkpoint)[:3]
-        return self.meter.metered(model), clip, vae
+        return self.meter.metered(as_flow(model) if self._checkpoint == BUNDLED_FLOW else model), clip, vae
 
     @property
     def weights(self) -> str:
