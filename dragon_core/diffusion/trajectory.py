@@ -13,6 +13,15 @@ from ..errors import DragonError
 from .noise_model import VP, NoiseModel
 
 
+def check_falling(sigmas: Tensor) -> None:
+    """Raise :class:`DragonError` where one of the noise levels (T + 1,) is repeated or rises: no step could be told from the next."""
+    if not torch.isfinite(sigmas).all():
+        raise DragonError("the SIGMAS have values that are not numbers: look at the node that makes them")
+    for step, (here, after) in enumerate(zip(sigmas.tolist(), sigmas.tolist()[1:], strict=False), 1):
+        if math.isclose(here, after, rel_tol=1e-4, abs_tol=1e-6) or after > here:
+            raise DragonError(f"the SIGMAS repeat or rise at step {step} ({here:.4g}, then {after:.4g}): each must be lower than the last")
+
+
 @dataclass(frozen=True, eq=False)
 class Trajectory:
     """Latents of one picture at every noise level of a schedule.

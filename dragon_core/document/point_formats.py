@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,15 +21,21 @@ from ..imaging.affine import Pair, Point
 MAX_PAIRS = 1000
 #: Characters of text that are read at all: a thousand splines of a hundred points fit.
 MAX_TEXT = 4_000_000
+#: What Python writes for brackets and quotes, as JSON has them, and the comma after a tuple's last part.
+PYTHON = str.maketrans("()'", '[]"')
+TRAILING = re.compile(r",\s*\]")
 #: Pixels; further out is no point of a picture but a mistake.
 MAX_COORDINATE = 1e6
 
 FORMS = 'write [[[x, y], [x, y]], …], a handle and its target each, or [[x, y], …] taking turns, or splines [[{"x": …, "y": …}, …], …]'
 
 
+CLICKS = 'write [[x, y], …] or [{"x": …, "y": …}, …], in pixels'
+
+
 def parse_points(value: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON, as text or read already
     """Pairs from JSON text or from lists; ``()`` from an empty text or list. A handle may equal its target (a pin)."""
-    items = read_json(value) if isinstance(value, str) else value
+    items = read_json(value, FORMS) if isinstance(value, str) else value
     if items is None:
         return ()
     if not _is_list(items):
@@ -42,9 +49,11 @@ def parse_points(value: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON, as
 
 
 def parse_clicks(value: Any) -> tuple[Point, ...]:  # noqa: ANN401 - any JSON, as text or read already
-    """The handles of any of the three forms, for whoever asks where and not where to. Plain points of an odd number are all clicks."""
-    items = read_json(value) if isinstance(value, str) else value
-    if _is_list(items) and len(items) % 2 and all(_is_point(item) for item in items):
+    """Points for whoever asks where and not where to: all of a flat list, and the handles of pairs and of several splines."""
+    items = read_json(value, CLICKS) if isinstance(value, str) else value
+    if _is_list(items) and all(_is_point(item) for item in items):
+        if len(items) > MAX_PAIRS:
+            raise DragonError(f"there are {len(items)} points, more than the {MAX_PAIRS} that are read; use fewer")
         return tuple(_point(item, f"point {number}") for number, item in enumerate(items, 1))
     return tuple(handle for handle, _ in parse_points(items))
 
@@ -54,8 +63,8 @@ def format_points(pairs: Sequence[Pair]) -> str:
     return json.dumps([[[round(float(x), 2), round(float(y), 2)] for x, y in pair] for pair in pairs])
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401 - any JSON
-    """JSON text as Python values; None where it is blank."""
+def read_json(text: str, forms: str = "") -> Any:  # noqa: ANN401 - any JSON
+    """JSON text as Python values; None where it is blank; Python's lists and tuples are read, too. ``forms``: what is accepted."""
     if not text.strip():
         return None
     if len(text) > MAX_TEXT:
@@ -65,7 +74,11 @@ def read_json(text: str) -> Any:  # noqa: ANN401 - any JSON
     except RecursionError:
         raise DragonError("the JSON is nested too deeply to be read") from None
     except ValueError as error:
-        raise DragonError(f"this is not JSON ({error}); it begins with {shortened(text)}") from error
+        try:
+            return json.loads(TRAILING.sub("]", text.translate(PYTHON)))
+        except (ValueError, RecursionError):
+            what = f"; {forms}" if forms else ""
+            raise DragonError(f"this is not JSON ({error}); it begins with {shortened(text)}{what}") from error
 
 
 def shortened(value: Any, length: int = 40) -> str:  # noqa: ANN401 - quoted in messages, whatever it is

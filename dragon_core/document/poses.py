@@ -1,12 +1,17 @@
-"""Landmarks as detectors and editors write them: two lists of points, or poses.
+"""Landmarks as detectors and editors write them: lists of points, or poses.
 
 A list is ``[[x, y], …]`` or ``[{"x": …, "y": …}, …]``; a third number (a depth or a score) is not read. Of a batch, and of a
-pose as OpenPose's editors write it, the first picture's first face is taken. Pixels, or shares of the picture.
+pose as OpenPose's editors write it, the first picture's first face is taken. Pixels, or shares of the picture: what most of a list's
+points say. What a detector has not found has negative numbers, or 0, 0 with a score of 0. A pose may say how large the picture was that it
+was found in (``canvas_width``, ``canvas_height``).
 """
 
 from __future__ import annotations
 
+import logging
+import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import DragonError
@@ -18,18 +23,49 @@ FORMS = 'write [[x, y], …] or [{"x": …, "y": …}, …]'
 PEOPLE, FACE_KEYS = "people", ("face_keypoints_2d", "face_keypoints")
 
 
-def parse_landmarks(value: Any, name: str) -> tuple[Point | None, ...]:  # noqa: ANN401 - any JSON, as text or read already
-    """Landmarks from JSON text, or from lists or a tensor; None where a detector has found none. ``name`` is for messages."""
-    items = read_json(value) if isinstance(value, str) else value.tolist() if hasattr(value, "tolist") else value
+log = logging.getLogger(__name__)
+
+#: Fewer points than this that all lie within one pixel may be points; more are shares of the picture.
+FEW = 3
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Points as they were given, None where none was found. canvas: (width, height) of the picture they were found in, if it is known."""
+
+    points: tuple[Point | None, ...]
+    canvas: tuple[float, float] | None = None
+
+    def in_pixels(self, image_size: tuple[int, int], name: str) -> tuple[Point | None, ...]:
+        """The points in pixels of a picture of (height, width)."""
+        size = (image_size[1], image_size[0])
+        found = [point for point in self.points if point is not None]
+        if len(found) >= FEW and statistics.median(max(point) for point in found) <= 1:
+            factor: tuple[float, float] = size
+        elif self.canvas is not None and self.canvas != size:
+            factor = size[0] / self.canvas[0], size[1] / self.canvas[1]
+            log.warning(
+                "%s was found in a picture of %g×%g, this one is %d×%d: its points are scaled along", name, *self.canvas, *size
+            )
+        else:
+            return self.points
+        return tuple(point and (point[0] * factor[0], point[1] * factor[1]) for point in self.points)
+
+
+def parse_landmarks(value: Any, name: str) -> Landmarks:  # noqa: ANN401 - any JSON, as text or read already
+    """Landmarks from JSON text, or from lists or a tensor. ``name`` is for messages."""
+    items = read_json(value, FORMS) if isinstance(value, str) else value.tolist() if hasattr(value, "tolist") else value
     while isinstance(items, (list, tuple)) and items and _is_nested(items[0]):
         items = items[0]
+    canvas = None
     if isinstance(items, Mapping):
+        canvas = _canvas(items)
         items = _face(items, name)
     if not isinstance(items, (list, tuple)) or not items:
         raise DragonError(f"{name} holds no landmarks; {FORMS}")
     if len(items) > MAX_PAIRS:
         raise DragonError(f"{name} holds {len(items)} landmarks, more than the {MAX_PAIRS} that an edit can follow; use fewer")
-    return tuple(_landmark(item, f"landmark {number} of {name}") for number, item in enumerate(items, 1))
+    return Landmarks(tuple(_landmark(item, f"landmark {number} of {name}") for number, item in enumerate(items, 1)), canvas)
 
 
 def _is_nested(item: Any) -> bool:  # noqa: ANN401 - any JSON
@@ -52,6 +88,12 @@ def _face(pose: Mapping[str, Any], name: str) -> list[list[float]]:
     raise DragonError(f"{name} is a pose without a face: switch the detector's face on, or {FORMS}")
 
 
+def _canvas(pose: Mapping[str, Any]) -> tuple[float, float] | None:
+    size = (pose.get("canvas_width"), pose.get("canvas_height"))
+    sides = [float(side) for side in size if isinstance(side, (int, float)) and not isinstance(side, bool) and 0 < side <= MAX_COORDINATE]
+    return (sides[0], sides[1]) if len(sides) == 2 else None
+
+
 def _landmark(item: Any, name: str) -> Point | None:  # noqa: ANN401 - any JSON
     if isinstance(item, Mapping) and "x" in item and "y" in item:
         values = [item["x"], item["y"]]
@@ -64,5 +106,6 @@ def _landmark(item: Any, name: str) -> Point | None:  # noqa: ANN401 - any JSON
             raise DragonError(f"{name} has the coordinate {shortened(value)}, which is not a number")
         if not -MAX_COORDINATE <= value <= MAX_COORDINATE:  # NaN, too
             raise DragonError(f"{name} has a coordinate that is no place in a picture (NaN, infinite or beyond a million pixels)")
-    # Detectors write 0, 0 with a score of 0 for what they have not found.
-    return None if not any(values) and len(values) == 3 else (float(values[0]), float(values[1]))
+    if min(values[:2]) < 0 or (len(values) == 3 and not any(values)):
+        return None
+    return float(values[0]), float(values[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, reduce
@@ -20,9 +21,19 @@ from ..imaging.masks import FAINT, Regions, either, feathered, grown
 from .base import Edit
 from .reference import ReferenceEdit
 
+log = logging.getLogger(__name__)
+
 #: What travels from loss to loss: the edits in the order they were chained.
 Chain = tuple[Edit, ...]
 
+#: A draft that differs from the source by less than this share of what an edit would change there does not show the edit.
+MISSING = 0.1
+#: In a latent's units: an edit that changes less says nothing about its draft.
+NO_CHANGE = 0.02
+#: Cells off an edit from which on a draft should be the source, and how many may still differ.
+DRAFT_FAR, DRAFT_FEW = 4, 3
+#: Where edits keep their masks, (M, H, W).
+MASKS = ("mask", "reference_mask", "fill", "like")
 #: Cells round an edit in which its draft's latent counts, too: what an encoder sees of an object is in the cells beside it as well, and
 #: a decoder that misses it there makes coloured fringes.
 DRAFT_MARGIN = 2
@@ -125,6 +136,7 @@ def edited_path(
     clean = latents[-1]
     edited_clean = edited_picture(edits, clean, None if reference is None else reference[-1])
     if draft is not None:
+        check_draft(edits, clean, draft, None if reference is None else reference[-1])
         changed = (edited_clean != clean).any(1).to(clean)
         edited_clean = torch.where(grown(changed, DRAFT_MARGIN).unsqueeze(1) > 0, draft.to(clean), clean)
     levels = []
@@ -157,6 +169,29 @@ def edited_residual(layout: Layout, missing: Tensor, reference: Tensor | None = 
     return edited * (1 - layout.uninjected.unsqueeze(1))
 
 
+def check_draft(edits: Sequence[Edit], clean: Tensor, draft: Tensor, reference: Tensor | None = None) -> None:
+    """A draft (B, C, h, w) must show each of the edits; and says so where it shows something besides. Clean latents in one scale."""
+    off = (draft.to(clean) - clean).square().mean(1).sqrt().expand(len(clean), -1, -1)
+    alone = [edited_picture((edit,), clean, reference) for edit in edits]
+    moved = [(each - clean).square().mean(1).sqrt() for each in alone]
+    missing = []
+    for number, own in enumerate(moved, 1):
+        others = torch.stack([m > 0 for n, m in enumerate(moved, 1) if n != number] or [torch.zeros_like(own, dtype=torch.bool)]).any(0)
+        where = (own > 0) & ~others
+        if where.any() and own[where].mean() > NO_CHANGE and off[where].mean() < MISSING * own[where].mean():
+            missing.append(number)
+    if missing:
+        what = "the edit" if len(edits) == 1 else f"edit {', '.join(map(str, missing))} of the {len(edits)} in energy"
+        raise DragonError(
+            f"the draft shows the picture without {what}: connect the same energy to Dragon Draft and to this node, and do not bypass "
+            "Dragon Draft; or take the draft away"
+        )
+    inside = torch.stack(moved).amax(0)
+    far = grown((inside > 0).to(clean), DRAFT_FAR) == 0
+    if (inside > 0).any() and int(((off > 0.5 * inside[inside > 0].mean()) & far).sum()) > DRAFT_FEW:
+        log.warning("the draft shows more than energy says, which is not used: was it made with another energy than this node has?")
+
+
 def check_fit(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int) -> None:
     """Every edit must have been drawn on a picture of the trajectory's size (odd pixels that the VAE crops are allowed)."""
     for edit in edits:
@@ -167,11 +202,32 @@ def check_fit(edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cel
             raise DragonError(f"the mask is {w}×{h} pixels but the picture is {width}×{height}: use a mask of the picture's size")
 
 
+def check_counts(edits: Sequence[Edit], pictures: int) -> None:
+    """There must be one mask for all ``pictures`` of a batch, or one for each."""
+    for number, edit in enumerate(edits, 1):
+        drawn = getattr(edit, "carried", edit)
+        for name in MASKS:
+            mask = getattr(drawn, name, None)
+            if isinstance(mask, Tensor) and len(mask) not in (1, pictures):
+                which = f" ({name.replace('_', ' ')} of edit {number})" if name != "mask" or len(edits) > 1 else ""
+                counts = f"{len(mask)} masks{which} for {pictures} picture{'s' * (pictures > 1)}"
+                raise DragonError(f"there are {counts}: use one mask, or one for each picture")
+
+
 def fitted(
-    edits: Sequence[Edit], image_size: tuple[int, int], pixels_per_cell: int, reference_size: tuple[int, int] | None = None
+    edits: Sequence[Edit],
+    image_size: tuple[int, int],
+    pixels_per_cell: int,
+    reference_size: tuple[int, int] | None = None,
+    pictures: int | None = None,
 ) -> tuple[Edit, ...]:
-    """The edits on the part of the picture, and of the second one, that the VAE keeps, see :func:`check_fit`."""
+    """The edits on the part of the picture, and of the second one, that the VAE keeps, see :func:`check_fit`.
+
+    ``pictures``: how many there are in the batch, where that is known.
+    """
     check_fit(edits, image_size, pixels_per_cell)
+    if pictures is not None:
+        check_counts(edits, pictures)
     if reference_size is None:
         if any(edit.needs_reference for edit in edits):
             raise DragonError(NO_REFERENCE)

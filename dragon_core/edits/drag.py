@@ -29,6 +29,8 @@ MaskMeans = Literal["auto", "object", "area"]
 
 #: What an object's old place starts from, unless told.
 START: StartLatent = "swap"
+#: Points of a picture larger than this that all lie within one pixel are shares of it.
+SHARES = 8
 #: Default radius as a share of the shorter side.
 RADIUS = 0.05
 #: Without a mask things may change within so many radii of the ways, and this share of a way's length.
@@ -167,6 +169,11 @@ def check_pairs(pairs: Sequence[Pair], image_size: tuple[int, int]) -> None:
                 raise DragonError(
                     f"the {name} of pair {number}, ({x:g}, {y:g}), lies outside of the picture of {width}×{height}: points are its pixels"
                 )
+    if min(image_size) > SHARES and all(0 <= value <= 1 for pair in pairs for point in pair for value in point):
+        raise DragonError(
+            f"all points lie within the first pixel of the picture of {width}×{height}: they are shares of it, and pixels are wanted. "
+            "Multiply x by the width and y by the height"
+        )
     if all(handle == target for handle, target in pairs):
         raise DragonError("every target is where its handle is, so nothing would move: draw at least one arrow that leads somewhere")
     seen: dict[tuple[float, float], int] = {}

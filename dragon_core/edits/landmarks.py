@@ -1,6 +1,6 @@
 """Landmarks (DragonDiffusion, section 4: 68 of a face): a drag whose handles and targets come as two lists, from any detector.
 
-Pixels; or shares of the picture, where no number of either list is above 1.
+They are pixels here; see :mod:`dragon_core.document.poses` for what detectors write.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ log = logging.getLogger(__name__)
 
 #: The authors' weights for faces (docs/method.md, section 11): nothing holds the rest.
 FACE = DragWeights(edit=12.0, content=0.0, inpaint=0.0)
-#: Fewer points than this that all lie within one pixel may be points; more are shares of the picture.
-FEW = 3
-
 
 def landmarks(
     source: Sequence[Point | None],
@@ -43,8 +40,6 @@ def pair_up(source: Sequence[Point | None], target: Sequence[Point | None], imag
         raise DragonError(f"there are {len(source)} source landmarks and {len(target)} target landmarks: both lists must go together")
     height, width = image_size
     both = [(s, t) for s, t in zip(source, target, strict=True) if s is not None and t is not None]
-    if len(both) >= FEW and all(0 <= v <= 1 for pair in both for point in pair for v in point):
-        both = [((s[0] * width, s[1] * height), (t[0] * width, t[1] * height)) for s, t in both]
     inside = {s: t for s, t in reversed(both) if all(0 <= x <= width and 0 <= y <= height for x, y in (s, t))}
     if not inside:
         raise DragonError(f"none of the {len(source)} landmarks was found in both lists and lies in the picture of {width}×{height}")

@@ -61,14 +61,16 @@ class ObjectMask:
     confidence: float
 
 
-def object_mask(features: Sequence[Tensor], clicks: Sequence[Point], picture: Tensor, threshold: float = 0.5) -> ObjectMask:
-    """The object under the clicks.
+def object_mask(
+    features: Sequence[Tensor], clicks: Sequence[Point], picture: Tensor, threshold: float = 0.5, others: Sequence[Point] = ()
+) -> ObjectMask:
+    """The object under the clicks. ``others``: points that do not lie on it.
 
     features: decoder features of the picture, each (C, h, w). picture: (H, W, 3) in [0, 1]. threshold: of the object's probability; lower
     takes more.
     """
     size = (picture.shape[0], picture.shape[1])
-    for x, y in clicks:
+    for x, y in (*clicks, *others):
         if not (0 <= x < size[1] and 0 <= y < size[0]):
             raise DragonError(
                 f"the point ({x:.0f}, {y:.0f}) lies outside of the picture, which is {size[1]}×{size[0]}: click on the object"
@@ -82,7 +84,12 @@ def object_mask(features: Sequence[Tensor], clicks: Sequence[Point], picture: Te
     for x, y in clicks:
         seeds[int(y * h / size[0]), int(x * w / size[1])] = True
         start[int(y), int(x)] = True
-    coarse = F.interpolate(likely_cells(vectors, seeds)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
+    off = torch.zeros_like(seeds)
+    for x, y in others:
+        off[int(y * h / size[0]), int(x * w / size[1])] = True
+    if (off & seeds).any():
+        raise DragonError("a point on the object and one off it lie in one cell of the model's: move them apart")
+    coarse = F.interpolate(likely_cells(vectors, seeds, off)[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
     probable = sharpened(coarse, picture.to(coarse))
     mask = filled(flood(probable > threshold, start))
     return ObjectMask(mask, _confidence(probable, mask))
@@ -102,8 +109,8 @@ def cell_vectors(features: Sequence[Tensor]) -> Tensor:
     return torch.cat(parts) / math.sqrt(len(parts))
 
 
-def likely_cells(vectors: Tensor, seeds: Tensor) -> Tensor:
-    """Probability (h, w) that a cell belongs to the object whose cells ``seeds`` marks."""
+def likely_cells(vectors: Tensor, seeds: Tensor, off: Tensor | None = None) -> Tensor:
+    """Probability (h, w) that a cell belongs to the object whose cells ``seeds`` marks, and to which those of ``off`` do not belong."""
     h, w = seeds.shape
     flat = vectors.flatten(1)
     to_seeds = (flat[:, seeds.flatten()].T @ flat).amax(0).view(h, w)
@@ -113,6 +120,7 @@ def likely_cells(vectors: Tensor, seeds: Tensor) -> Tensor:
     background = frame & (to_seeds < LIKE_CLICK)
     if not background.any():
         background = frame & (to_seeds <= to_seeds[frame].median())
+    background = background if off is None else background | off
     likeness = torch.exp(FEATURE_KAPPA * (flat.T @ flat - 1))
     is_object = likeness[:, seeds.flatten()].mean(1).view(h, w)
     is_background = likeness[:, background.flatten()].mean(1).view(h, w)

@@ -15,6 +15,8 @@ def check_mask(mask: Tensor, name: str = "the mask", wanted: str = "the object t
     """A mask must be (M, H, W), finite, within 0 and 1, and cover something but not everything."""
     if mask.ndim != 3:
         raise DragonError(f"{name} must have shape (masks, height, width), got {tuple(mask.shape)}")
+    if not mask.numel():
+        raise DragonError(f"{name} holds no mask at all: what makes it has found nothing, so look there, or paint over {wanted}")
     if not torch.isfinite(mask).all():
         raise DragonError(f"{name} has values that are not numbers (NaN or infinite)")
     if float(mask.min()) < -0.01 or float(mask.max()) > 1.01:
@@ -24,6 +26,12 @@ def check_mask(mask: Tensor, name: str = "the mask", wanted: str = "the object t
         raise DragonError(f"{name} is empty: paint over {wanted}")
     if (covered == 1).any():
         raise DragonError(f"{name} covers the whole picture: paint only over {wanted}")
+
+
+def rim_covered(mask: Tensor) -> float:
+    """The share of the picture's border that the mask (M, H, W) covers, of the one that covers most."""
+    rim = torch.cat([mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1]], 1)
+    return float((rim > 0.5).float().mean(1).max())
 
 
 def cropped_mask(mask: Tensor, size: tuple[int, int], name: str, picture: str) -> Tensor:

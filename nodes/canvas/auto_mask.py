@@ -14,7 +14,7 @@ from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.affine import Point
 from ...dragon_core.imaging.click_to_mask import disc, object_mask
 from ..host.features import decoder_features
-from ..schema.links import CATEGORY, TrajectoryLink, advanced, named, searched_as
+from ..schema.links import CATEGORY, TrajectoryLink, advanced, named, pictures, searched_as
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,8 @@ class DragonAutoMask(io.ComfyNode):
                     optional=True,
                     force_input=True,
                     tooltip=(
-                        "Points on the object, in place of x and y: [[x, y]], or the arrows of Dragon Canvas or another editor, of which "
-                        "only the handles count. Several points mark parts of one object."
+                        "Points on the object, in place of x and y: [[x, y], …], or the arrows of Dragon Canvas or another editor, of "
+                        "which only the handles count. Several points mark parts of one object."
                     ),
                 ),
                 advanced(
@@ -76,6 +76,18 @@ class DragonAutoMask(io.ComfyNode):
                         tooltip="Below this confidence the mask is a disc round the point, and a warning says so. 0 takes any mask.",
                     )
                 ),
+                io.String.Input(
+                    "positive_coords",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Points on the object from a points editor, as SAM nodes take them; besides points, in place of x and y.",
+                ),
+                io.String.Input(
+                    "negative_coords",
+                    optional=True,
+                    force_input=True,
+                    tooltip="Points off the object, from the same editor: what is like them there does not belong to it.",
+                ),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="The object, for an energy node."),
@@ -96,9 +108,13 @@ class DragonAutoMask(io.ComfyNode):
         noise_level: float,
         min_confidence: float,
         points: str | None = None,
+        positive_coords: str | None = None,
+        negative_coords: str | None = None,
     ) -> io.NodeOutput:
         with named(cls):
-            clicks = parse_clicks(points or "") or ((float(x), float(y)),)
+            clicks = (*parse_clicks(points or ""), *parse_clicks(positive_coords or "")) or ((float(x), float(y)),)
+            others = parse_clicks(negative_coords or "")
+            image = pictures(image)
             kept = _kept(image, trajectory)
             top, left = kept[0].start, kept[1].start
             masks, confidences = torch.zeros(image.shape[:3]), []
@@ -106,7 +122,8 @@ class DragonAutoMask(io.ComfyNode):
             for number, picture in enumerate(image.cpu().float()):
                 part = picture[kept][..., :3]
                 inside = [(px - left, py - top) for px, py in clicks]
-                found = object_mask([f[number] for f in features], inside, part, threshold)
+                off = [(px - left, py - top) for px, py in others]
+                found = object_mask([f[number] for f in features], inside, part, threshold, off)
                 if found.confidence < min_confidence:
                     log.warning("DragonAutoMask: %s", _unsure(clicks, found.confidence))
                 mask = found.mask if found.confidence >= min_confidence else disc(inside, part.shape[:2])

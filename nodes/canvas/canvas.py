@@ -11,8 +11,7 @@ from comfy_api.latest import io, ui
 
 from ...dragon_core.document.drawing import encode_runs, read_drawing
 from ...dragon_core.document.point_formats import format_points
-from ...dragon_core.errors import DragonError
-from ..schema.links import CATEGORY, named, searched_as
+from ..schema.links import CATEGORY, named, pictures, searched_as
 from .canvas_drawing import (
     CanvasLink,
     DrawnOn,
@@ -50,6 +49,7 @@ class DragonCanvas(io.ComfyNode):
                 ),
                 CanvasWidget.Input(
                     "drawing",
+                    optional=True,
                     tooltip="What is drawn, as JSON with coordinates relative to the picture.",
                     extra_dict={"default": "", "socketless": True},
                 ),
@@ -82,14 +82,15 @@ class DragonCanvas(io.ComfyNode):
         cls, image: torch.Tensor, drawing: Any = "", mask: torch.Tensor | None = None, onto: torch.Tensor | None = None
     ) -> io.NodeOutput:
         with named(cls):
-            size = _size(image, "the image")
-            drawn = DrawnOn(read_drawing(drawing, size), size, None if onto is None else _size(onto, "onto"))
-            linked = None if mask is None else as_cells(mask)
+            shown, ground_shown = pictures(image), None if onto is None else pictures(onto, "onto")
+            size = _size(shown)
+            drawn = DrawnOn(read_drawing(drawing, size), size, None if ground_shown is None else _size(ground_shown))
+            linked = None if mask is None or not mask.numel() else as_cells(mask)
             drawn = drawn if linked is None else replace(drawn, drawing=drawn.drawing.with_linked_mask(linked))
         warnings = (*drawn.drawing.warnings(size), *_mask_warnings(mask, size), *_paste_warnings(drawn))
         for warning in warnings:
             log.warning("DragonCanvas: %s", warning)
-        picture, ground = to_pil(image[0]), None if onto is None else to_pil(onto[0])
+        picture, ground = to_pil(shown[0]), None if ground_shown is None else to_pil(ground_shown[0])
         first = drawn.drawing.object(1)
         return io.NodeOutput(
             format_points(drawn.drawing.points(size)),
@@ -100,23 +101,21 @@ class DragonCanvas(io.ComfyNode):
             *goal_values(first, size),
             # Keys of our own: under "images" the frontend would put the picture below the widget once more.
             ui={
-                "dragon_picture": _kept(image),
-                "dragon_onto": [] if onto is None else _kept(onto),
+                "dragon_picture": _kept(shown),
+                "dragon_onto": [] if ground_shown is None else _kept(ground_shown),
                 "dragon_warnings": list(warnings),
                 "dragon_mask": [] if linked is None else [{"size": [linked.shape[1], linked.shape[0]], "runs": encode_runs(linked)}],
             },
         )
 
 
-def _size(image: torch.Tensor, name: str) -> tuple[int, int]:
-    if image.ndim != 4 or 0 in image.shape:
-        raise DragonError(f"{name} must have shape (pictures, height, width, colours), got {tuple(image.shape)}")
+def _size(image: torch.Tensor) -> tuple[int, int]:
     return image.shape[1], image.shape[2]
 
 
 def _kept(image: torch.Tensor) -> list[Any]:
     """Where the browser finds the picture."""
-    files: list[Any] = ui.PreviewImage(image[:1, ..., :3]).as_dict()["images"]
+    files: list[Any] = ui.PreviewImage(image[:1]).as_dict()["images"]
     return files
 
 
@@ -132,9 +131,13 @@ def _paste_warnings(drawn: DrawnOn) -> tuple[str, ...]:
 
 def _mask_warnings(mask: torch.Tensor | None, size: tuple[int, int]) -> tuple[str, ...]:
     """A mask of another shape than the picture's, which is stretched; an empty one is what a loader has without alpha, of any shape."""
+    if mask is not None and not mask.numel():
+        return ("there is no mask: what makes it has found nothing",)
     if mask is None or not mask.any():
         return ()
+    many = len(mask) if mask.ndim == 3 else 1
+    found = (f"there are {many} masks, of which the first is used; take others with another node",) if many > 1 else ()
     height, width = mask.shape[-2:]
     if abs(width * size[0] / (height * size[1]) - 1) < 0.01:
-        return ()
-    return (f"the mask has {width}×{height} pixels, the picture {size[1]}×{size[0]}: it was stretched, so check where it lies",)
+        return found
+    return (*found, f"the mask has {width}×{height} pixels, the picture {size[1]}×{size[0]}: it was stretched, so check where it lies")

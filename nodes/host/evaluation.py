@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,29 @@ SMALLEST_SHARE = 1e-6
 Options = dict[str, Any]
 
 
+def not_whole(prompts: Mapping[str, Sequence[Options]]) -> str:
+    """Why the model is asked for a part of the latent: what the conditionings, by name, say of areas; or what else does that.
+
+    ComfyUI gives an area of the one prompt to a copy of the other, so either may be the cause.
+    """
+    makers = {
+        "ConditioningSetArea": lambda cond: "area" in cond,
+        'ConditioningSetMask with "mask bounds"': lambda cond: "mask" in cond and cond.get("set_area_to_bounds", False),
+    }
+    found = [
+        f"the {name} prompt has an area ({maker})"
+        for name in ("positive", "negative")
+        for maker, made in makers.items()
+        if any(made(cond) for cond in prompts.get(name, ()))
+    ]
+    if not found:
+        return (
+            "the model looks at this step's latent in parts (context windows, tiled sampling), which is not supported in guided edits: "
+            "bypass what does that"
+        )
+    return f"{' and '.join(found)}, which is not supported in guided edits: use a plain prompt there"
+
+
 class DecoderTap:
     """Output-block patch that keeps ``h`` at the taps and ends the autograd graph at the last one."""
 
@@ -47,7 +70,12 @@ class DecoderTap:
         return (h, skip) if index < self.blocks[-1] else (h.detach(), skip.detach())
 
     def to_grid(self) -> Features:
-        if len(self.features) != len(self.blocks):
+        if len(self.features) > len(self.blocks):
+            raise DragonError(
+                "the model looks at this step's latent in several parts (context windows, tiled sampling): bypass what does that, guidance "
+                "needs it whole"
+            )
+        if len(self.features) < len(self.blocks):
             raise DragonError(
                 "a patch that saves time (EasyCache, TeaCache, …) left out the UNet at this step: bypass it, guidance needs every step"
             )
@@ -164,11 +192,12 @@ class GuidedEvaluation:
         sigma: Tensor,
         noise_model: NoiseModel,
         inner: Callable[[Options], Any] | None,
+        prompts: Mapping[str, Sequence[Options]],
     ) -> None:
         if run.layout is None:
             raise DragonError("there is no energy to guide with")
         self.unet, self.run, self.branch_step, self.inner = unet, run, branch_step, inner
-        self.layout = run.layout
+        self.layout, self.prompts = run.layout, prompts
         self.batch, self.sigma, self.noise_model = x.shape[0], float(sigma), noise_model
         self.to_z = noise_model.gradient_scale(sigma).float()
         self.grid = tuple(x.shape[-2:])
@@ -209,9 +238,7 @@ class GuidedEvaluation:
     def _differentiate(self, executor: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """DIFFUSION_MODEL wrapper: ``z``, the model's input, is the variable the paper differentiates by, or goes along with it."""
         if tuple(z.shape[-2:]) != self.grid:
-            raise DragonError(
-                "conditioning with an area (ConditioningSetArea) is not supported in guided edits: use a plain positive prompt"
-            )
+            raise DragonError(not_whole(self.prompts))
         transformer = args[-1] if args and isinstance(args[-1], dict) else kwargs["transformer_options"]
         shares = [self.shares[uuid] for uuid in transformer["uuids"]]
         offload = offload_for(self.unet, z.device)

@@ -74,7 +74,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 f"the model you sample with"
             )
         reference = None if branch.reference is None else branch.reference.image_size
-        edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference)
+        edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference, trajectory.latents.shape[1])
         pull = strength if edits and self.backbone.gradients else 0.0
         super().__init__(resident(model) if pull > 0 else model)
         self.branch = branch
@@ -285,7 +285,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             direction = (x - denoised) / sigma
             return HostPrediction(direction, direction, None, denoised)
         unet = self.inner_model.diffusion_model
-        split = GuidedEvaluation(unet, run, branch_step, x, sigma, self.noise_model, mine.get("sampler_calc_cond_batch_function"))
+        inner = mine.get("sampler_calc_cond_batch_function")
+        split = GuidedEvaluation(unet, run, branch_step, x, sigma, self.noise_model, inner, self.original_conds)
         mine["sampler_calc_cond_batch_function"] = split
         denoised = self._denoised(x, sigma, mine, seed)
         direction = (x - denoised) / sigma
@@ -332,7 +333,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         conditioning = next((cond for cond in whole if comfy.samplers.get_area_and_mult(cond, x, timestep) is not None), None)
         if conditioning is None:
             raise DragonError(
-                "at this step the inversion has no prompt for the whole picture (timestep ranges, ConditioningSetArea): invert with one"
+                "at this step the inversion has no prompt for the whole picture (timestep ranges, ConditioningSetArea, ConditioningSetMask "
+                "with mask bounds): invert with one"
             )
         tap = DecoderTap(run.blocks) if guided else None
         tokens: Tokens = {}

@@ -15,7 +15,7 @@ from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
 from .model import require_supported
 from .tokens import SHARING
-from .trajectories import trajectory_of
+from .trajectories import as_the_model_takes, trajectory_of
 
 Options = dict[str, Any]
 
@@ -62,7 +62,7 @@ def record_sampling(
     require_supported(model)
     if SHARING in model.model_options.get("transformer_options", {}):
         raise DragonError("record with the unpatched model: connect DragonCrossAttnPatch's model to the edit's sampler only")
-    samples = comfy.sample.fix_empty_latent_channels(model, latent["samples"])
+    samples = as_the_model_takes(model, comfy.sample.fix_empty_latent_channels(model, latent["samples"]))
     noise = comfy.sample.prepare_noise(samples, seed, latent.get("batch_index"))
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, negative)

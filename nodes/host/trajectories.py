@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...dragon_core.diffusion.frames import as_pictures
 from ...dragon_core.diffusion.trajectory import Trajectory
+from ...dragon_core.errors import DragonError
 from .model import family, fingerprint, noise_model_of
 
 #: Pixels that a cell of these latents covers, where the host does not say so yet (releases before 2026); 8 in all others.
@@ -31,6 +32,13 @@ def pixels_per_cell(model: comfy.model_patcher.ModelPatcher) -> int:
 
 
 def as_the_model_takes(model: comfy.model_patcher.ModelPatcher, latent: Tensor) -> Tensor:
-    """A latent with the dimension for frames that some picture models want, too (Qwen-Image)."""
-    dimensions = model.get_model_object("latent_format").latent_dimensions
-    return latent.unsqueeze(2) if dimensions == 3 and latent.ndim == 4 else latent
+    """A latent with the dimension for frames that some picture models want, too (Qwen-Image). Refuses one that is none of the model's."""
+    form = model.get_model_object("latent_format")
+    latent = latent.unsqueeze(2) if form.latent_dimensions == 3 and latent.ndim == 4 else latent
+    hint = f"encode the picture with the VAE that belongs to the model ({family(model)})"
+    if latent.ndim != form.latent_dimensions + 2 or not latent.numel():
+        takes = "(pictures, channels, " + ("frames, " if form.latent_dimensions == 3 else "") + "height, width)"
+        raise DragonError(f"the latent has shape {tuple(latent.shape)}, and the model takes {takes}: {hint}")
+    if latent.shape[1] != form.latent_channels:
+        raise DragonError(f"the latent has {latent.shape[1]} channels, and the model takes {form.latent_channels}: {hint}")
+    return latent

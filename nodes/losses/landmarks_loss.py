@@ -66,6 +66,7 @@ class DragonLandmarksLoss(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             mask, size = mask_and_size(mask, image)
-            lists = parse_landmarks(source, "source"), parse_landmarks(target, "target")
-            edit = landmarks(*lists, size, mask, radius, DragWeights(w_edit, w_content, inpaint=0.0))
+            places = parse_landmarks(source, "source").in_pixels(size, "source")
+            goals = parse_landmarks(target, "target").in_pixels(size, "target")
+            edit = landmarks(places, goals, size, mask, radius, DragWeights(w_edit, w_content, inpaint=0.0))
         return io.NodeOutput((*(energy or ()), edit))

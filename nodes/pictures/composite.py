@@ -10,7 +10,7 @@ from einops import rearrange
 
 from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging import vae_residual
-from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
+from ..schema.links import CATEGORY, advanced, named, pictures, searched_as, stacked
 
 
 class DragonComposite(io.ComfyNode):
@@ -61,7 +61,11 @@ class DragonComposite(io.ComfyNode):
         detail: float = 1.0,
     ) -> io.NodeOutput:
         with named(cls):
+            image, source = pictures(image, "the edited picture"), pictures(source, "the source")
+            draft = None if draft is None else pictures(draft, "the draft")
             mask = stacked(changed)
+            if mask.ndim != 3 or not mask.numel():
+                raise DragonError(f"changed must have shape (masks, height, width), got {tuple(mask.shape)}")
             top, left = _offset(image, source)
             height, width = image.shape[1:3]
             if tuple(mask.shape[1:]) != (height, width):

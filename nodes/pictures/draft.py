@@ -10,7 +10,8 @@ from einops import rearrange
 
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
-from ..schema.links import CATEGORY, EnergyLink, named, searched_as
+from ...dragon_core.errors import DragonError
+from ..schema.links import CATEGORY, EnergyLink, named, pictures, searched_as
 
 
 class DragonDraft(io.ComfyNode):
@@ -36,10 +37,12 @@ class DragonDraft(io.ComfyNode):
     @classmethod
     def execute(cls, image: torch.Tensor, energy: Chain, reference: torch.Tensor | None = None) -> io.NodeOutput:
         with named(cls):
-            picture = rearrange(image[..., :3], "b h w c -> b c h w").float().cpu()
-            second = None if reference is None else rearrange(reference[..., :3], "b h w c -> b c h w").float().cpu()
+            picture = rearrange(pictures(image), "b h w c -> b c h w").float().cpu()
+            second = None if reference is None else rearrange(pictures(reference, "the reference"), "b h w c -> b c h w").float().cpu()
             size = None if second is None else (second.shape[-2], second.shape[-1])
-            edits = chain.fitted(energy, (picture.shape[-2], picture.shape[-1]), 1, size)
+            if second is not None and len(second) not in (1, len(picture)):
+                raise DragonError(f"{len(second)} reference pictures for {len(picture)} of the image: use one reference, or one for each")
+            edits = chain.fitted(energy or (), (picture.shape[-2], picture.shape[-1]), 1, size, len(picture))
             on_cpu = tuple(edit.on(torch.device("cpu"), 1) for edit in edits)
             bar = comfy.utils.ProgressBar(2 * len(on_cpu))
 

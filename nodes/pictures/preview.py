@@ -13,7 +13,7 @@ from PIL import Image
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
 from ..canvas.canvas_drawing import CanvasLink, DrawnOn, marks, to_pil, to_tensor
-from ..schema.links import CATEGORY, EnergyLink, ReadingsLink, named, searched_as
+from ..schema.links import CATEGORY, EnergyLink, ReadingsLink, named, pictures, searched_as
 from .annotation import PALETTE, Arrow, Curve, Outline, annotated, difference, plot, readable, sheet, words
 
 
@@ -47,6 +47,7 @@ class DragonPreview(io.ComfyNode):
         readings: Sequence[Any] | None = None,
     ) -> io.NodeOutput:
         with named(cls):
+            source, result = pictures(source, "the source"), pictures(result, "the result")
             if source.shape[0] not in (1, result.shape[0]):
                 raise DragonError(f"{source.shape[0]} source pictures but {result.shape[0]} results: use one source, or one each")
             rows = [

@@ -9,6 +9,7 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
+from ...dragon_core.diffusion.trajectory import check_falling
 from ...dragon_core.errors import DragonError
 from ..host.inversion import invert_latent, renoise_latent
 from ..host.model import require_supported, schedule_sigmas
@@ -103,6 +104,7 @@ class DragonInvert(io.ComfyNode):
             levels = schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
             if len(levels) < 2:
                 raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0: give it more SIGMAS")
+            check_falling(levels)
             if latent.get("noise_mask") is not None:
                 raise DragonError("the latent has a noise mask, which inversion cannot use: connect VAEEncode without SetLatentNoiseMask")
             if method == "renoise":

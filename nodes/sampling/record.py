@@ -9,6 +9,7 @@ import latent_preview
 import torch
 from comfy_api.latest import io
 
+from ...dragon_core.diffusion.trajectory import check_falling
 from ...dragon_core.errors import DragonError
 from ..host.model import require_supported, schedule_sigmas
 from ..host.record import record_sampling
@@ -77,6 +78,7 @@ class DragonRecord(io.ComfyNode):
             levels = schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
             if len(levels) < 2 or float(levels[-1]) != 0.0:
                 raise DragonError("recording needs a schedule of at least one step that ends at sigma 0: give it more SIGMAS")
+            check_falling(levels)
             if latent.get("noise_mask") is not None:
                 raise DragonError("the latent has a noise mask, which an edit could not retrace: connect an empty latent")
             callback = latent_preview.prepare_callback(model, len(levels) - 1)

@@ -28,6 +28,9 @@ CATEGORY = "Dragon"
 #: An error message that names its node already.
 NAMED = re.compile(r"Dragon\w+: ")
 
+#: Of a picture: red, green, blue and alpha.
+MOST_CHANNELS = 4
+
 AnyInput = TypeVar("AnyInput", bound=io.Input)
 
 
@@ -45,6 +48,16 @@ def searched_as(*terms: str) -> dict[str, list[str]]:
 def stacked(mask: torch.Tensor) -> torch.Tensor:
     """A MASK as (M, H, W) on the CPU: some nodes give a single one as (H, W), some leave it on the GPU."""
     return (mask if mask.ndim == 3 else mask.unsqueeze(0)).cpu()
+
+
+def pictures(image: torch.Tensor, name: str = "the image") -> torch.Tensor:
+    """An IMAGE as (B, H, W, 3) of numbers: some nodes give one picture as (H, W, C), or one channel, or an alpha channel besides."""
+    stack = image.unsqueeze(0) if image.ndim == 3 and image.shape[-1] in (1, 2, 3, 4) else image
+    if stack.ndim != 4 or not stack.numel() or stack.shape[-1] > MOST_CHANNELS:
+        raise DragonError(f"{name} must have shape (pictures, height, width, 3 colours), got {tuple(image.shape)}")
+    if not torch.isfinite(stack).all():
+        raise DragonError(f"{name} has values that are not numbers (NaN or infinite): look at the node that makes it")
+    return stack[..., :1].expand(*stack.shape[:-1], 3) if stack.shape[-1] < 3 else stack[..., :3]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ...dragon_core.errors import DragonError
-from .links import advanced, stacked
+from .links import advanced, pictures, stacked
 
 
 def radius_input() -> io.Int.Input:
@@ -29,8 +29,7 @@ def image_input() -> io.Image.Input:
 
 def mask_and_size(mask: torch.Tensor | None, image: torch.Tensor | None) -> tuple[torch.Tensor | None, tuple[int, int]]:
     """The mask as (M, H, W), and (height, width) of the picture that the points lie on: the mask's, or else the image's."""
-    if mask is not None:
-        mask = stacked(mask)
+    mask, image = None if mask is None else stacked(mask), None if image is None else pictures(image)
     if mask is None and image is None:
         raise DragonError("the size of the picture is not known: connect image (or a mask)")
     sizes = [(given.shape[-2], given.shape[-1]) for given in (mask,) if given is not None]

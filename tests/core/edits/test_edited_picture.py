@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+
+import pytest
 import torch
 
 from dragon_core.edits import chain
+from dragon_core.edits.appearance import Appearance
 from dragon_core.edits.move import Move
+from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from dragon_core.imaging.masks import feathered, grown
 
@@ -70,3 +76,45 @@ def test_changed_mask_covers_old_and_new_place() -> None:
     for left in (8, 32):
         assert float(changed[0, 16:24, left : left + 8].min()) == 1
     assert float(changed[0, :8].max()) == 0 and float(changed[0, 16:24, 22:26].max()) == 0
+
+
+def latents() -> torch.Tensor:
+    return torch.randn(1, 4, 12, 16, generator=torch.Generator().manual_seed(3))
+
+
+def two_moves() -> list[Move]:
+    return [Move(block(16, 0, 16), AffineWarp(SIZE, shift=(8, 0))), Move(block(16, 40, 8), AffineWarp(SIZE, shift=(12, 8)))]
+
+
+def test_draft_without_one_of_the_edits_is_refused() -> None:
+    """Connected to the first of two chained moves only: the second object used to stay where it was."""
+    clean, edits = latents(), two_moves()
+    chain.check_draft(edits, clean, chain.edited_picture(edits, clean))
+    with pytest.raises(DragonError, match="without edit 2 of the 2 in energy: connect the same energy to Dragon Draft"):
+        chain.check_draft(edits, clean, chain.edited_picture(edits[:1], clean))
+
+
+def test_draft_that_is_the_source_is_refused() -> None:
+    """A bypassed Dragon Draft passes its picture through."""
+    clean = latents()
+    with pytest.raises(DragonError, match="without the edit: .* do not bypass"):
+        chain.check_draft(two_moves()[:1], clean, clean + 1e-3)
+
+
+def test_draft_of_more_than_is_asked_for_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    clean, edits = latents(), two_moves()
+    with caplog.at_level(logging.WARNING):
+        chain.check_draft(edits[:1], clean, chain.edited_picture(edits[:1], clean))
+        assert not caplog.text
+        chain.check_draft(edits[:1], clean, chain.edited_picture(edits, clean))
+    assert "another energy" in caplog.text
+
+
+def test_masks_are_counted() -> None:
+    three = replace(two_moves()[0], mask=block(16, 0, 16).repeat(3, 1, 1))
+    with pytest.raises(DragonError, match="3 masks for 1 picture: use one mask"):
+        chain.fitted([three], SIZE, 1, pictures=1)
+    assert chain.fitted([three], SIZE, 1, pictures=3)
+    look = Appearance(block(16, 0), block(16, 8).repeat(2, 1, 1))
+    with pytest.raises(DragonError, match=r"2 masks \(reference mask of edit 2\) for 3 pictures"):
+        chain.fitted([three, look], SIZE, 1, SIZE, 3)

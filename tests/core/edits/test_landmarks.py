@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from dragon_core.document.poses import parse_landmarks
+from dragon_core.document.poses import Landmarks, parse_landmarks
 from dragon_core.edits.landmarks import landmarks, pair_up
 from dragon_core.errors import DragonError
 
@@ -29,16 +29,18 @@ LISTS = {
 
 @pytest.mark.parametrize("form", LISTS)
 def test_each_form_means_the_same(form: str) -> None:
-    assert parse_landmarks(LISTS[form], "source") == POINTS
-    assert parse_landmarks(json.dumps(LISTS[form]), "source") == POINTS
+    assert parse_landmarks(LISTS[form], "source").points == POINTS
+    assert parse_landmarks(json.dumps(LISTS[form]), "source").points == POINTS
+    assert parse_landmarks(repr(LISTS[form]), "source").points == POINTS  # as Python prints it
+    assert parse_landmarks(repr(LISTS[form]).replace("[", "(").replace("]", ",)"), "source").points == POINTS
 
 
 def test_tensors_are_lists() -> None:
-    assert parse_landmarks(torch.tensor([POINTS]), "source") == POINTS
+    assert parse_landmarks(torch.tensor([POINTS]), "source").points == POINTS
 
 
 def test_what_a_detector_has_not_found_is_left_out_of_the_pairs(caplog: pytest.LogCaptureFixture) -> None:
-    source = parse_landmarks([[10, 20, 0.9], [0, 0, 0], [50, 12, 0.1]], "source")
+    source = parse_landmarks([[10, 20, 0.9], [0, 0, 0], [50, 12, 0.1]], "source").points
     assert source == (POINTS[0], None, POINTS[2])
     with caplog.at_level(logging.WARNING):
         assert pair_up(source, POINTS, (64, 96)) == ((POINTS[0], POINTS[0]), (POINTS[2], POINTS[2]))
@@ -53,10 +55,34 @@ def test_points_outside_of_the_picture_and_repeated_ones_are_left_out() -> None:
 
 def test_shares_of_the_picture_are_told_from_pixels() -> None:
     shares = ((0.25, 0.5), (0.5, 0.75), (1.0, 0.0))
-    assert [s for s, _ in pair_up(shares, shares, (64, 96))] == [(24.0, 32.0), (48.0, 48.0), (96.0, 0.0)]
-    mixed = ((0.25, 0.5), (0.5, 0.75), (40.0, 0.0))
-    assert [s for s, _ in pair_up(mixed, mixed, (64, 96))] == list(mixed)
-    assert [s for s, _ in pair_up(shares[:2], shares[:2], (64, 96))] == list(shares[:2])
+    assert Landmarks(shares).in_pixels((64, 96), "source") == ((24.0, 32.0), (48.0, 48.0), (96.0, 0.0))
+    pixels = ((0.25, 0.5), (5.0, 7.5), (40.0, 0.0))
+    assert Landmarks(pixels).in_pixels((64, 96), "source") == pixels
+    assert Landmarks(shares[:2]).in_pixels((64, 96), "source") == shares[:2]
+
+
+def face(points: list[tuple[float, float]], **more: Any) -> list[dict[str, Any]]:
+    """A POSE_KEYPOINT of one face."""
+    return [{"people": [{"face_keypoints_2d": [number for x, y in points for number in (x, y, 1.0)]}], **more}]
+
+
+@pytest.mark.parametrize("odd", [(-1 / 512, -1 / 512), (1.02, 0.5)])
+def test_one_odd_point_does_not_make_pixels_of_shares(odd: tuple[float, float]) -> None:
+    """Not found, or just outside: of 70 pairs 69 used to lie within the first pixel."""
+    points = [(0.3 + 0.004 * i, 0.4 + 0.002 * i) for i in range(69)]
+    source = parse_landmarks(face([*points, odd], canvas_width=512, canvas_height=512), "source").in_pixels((400, 600), "source")
+    assert source[0] == pytest.approx((180, 160)) and source[68] == pytest.approx((600 * 0.572, 400 * 0.536))
+    assert len(pair_up(source, source, (400, 600))) == 69
+
+
+def test_a_pose_of_a_picture_of_another_size_is_scaled_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    pose = parse_landmarks(face([(100, 50), (200, 50), (150, -1)], canvas_width=512, canvas_height=256), "source")
+    with caplog.at_level(logging.WARNING):
+        assert pose.in_pixels((512, 1024), "source") == ((200, 100), (400, 100), None)
+    assert "source was found in a picture of 512×256, this one is 1024×512" in caplog.text
+    caplog.clear()
+    assert pose.in_pixels((256, 512), "source")[0] == (100, 50)
+    assert not caplog.text
 
 
 def test_the_edit_is_an_area_with_the_weights_of_faces() -> None:
@@ -75,7 +101,7 @@ def test_the_edit_is_an_area_with_the_weights_of_faces() -> None:
     [
         ("", "source holds no landmarks"),
         ("[]", "source holds no landmarks"),
-        ("{", "not JSON"),
+        ("{", r"not JSON .* write \[\[x, y\]"),
         ([[1, 2], [3]], "landmark 2 of source"),
         ([[1, "two"]], "not a number"),
         ([[1, True]], "not a number"),

@@ -7,7 +7,7 @@ import torch
 
 from dragon_core.document.point_formats import parse_clicks
 from dragon_core.errors import DragonError
-from dragon_core.imaging.click_to_mask import NEIGHBOURS, disc, filled, flood, object_mask, walk
+from dragon_core.imaging.click_to_mask import NEIGHBOURS, disc, filled, flood, likely_cells, object_mask, walk
 
 SIDE, CELLS = 128, 16
 
@@ -142,7 +142,10 @@ def test_disc_is_round_and_its_share() -> None:
         ("[[3, 4]]", [(3, 4)]),
         ("[[3, 4], [5, 6], [7, 8]]", [(3, 4), (5, 6), (7, 8)]),
         ("[[[3, 4], [9, 9]], [[5, 6], [9, 9]]]", [(3, 4), (5, 6)]),
-        ("[[3, 4], [9, 9], [5, 6], [9, 9]]", [(3, 4), (5, 6)]),
+        ("[[3, 4], [5, 6]]", [(3, 4), (5, 6)]),  # not a handle and its target: an even number is no other format
+        ("[[3, 4], [9, 9], [5, 6], [9, 9]]", [(3, 4), (9, 9), (5, 6), (9, 9)]),
+        ("[(3, 4), (5, 6)]", [(3, 4), (5, 6)]),
+        ('[{"x": 3, "y": 4}, {"x": 5, "y": 6}]', [(3, 4), (5, 6)]),
         ('[{"x": 3, "y": 4}]', [(3, 4)]),
         ('[[{"x": 3, "y": 4}, {"x": 5, "y": 5}, {"x": 9, "y": 9}]]', [(3, 4)]),
         ("", []),
@@ -150,3 +153,14 @@ def test_disc_is_round_and_its_share() -> None:
 )
 def test_clicks_are_the_handles_of_any_form(text: str, clicks: list[tuple[float, float]]) -> None:
     assert parse_clicks(text) == tuple(clicks)
+
+
+def test_a_point_off_the_object_takes_what_is_like_it_away() -> None:
+    """Two like patches that touch: without a word they are one object; with a point off it the second is none of it."""
+    vectors = torch.zeros(3, 16, 24)
+    vectors[0], vectors[:, 5:11, 5:17] = 1, torch.tensor([0.0, 1.0, 0.0]).view(3, 1, 1)
+    vectors[:, 5:11, 11:17] = torch.tensor([0.0, 0.95, 0.31]).view(3, 1, 1)
+    seeds, off = (torch.zeros(16, 24, dtype=torch.bool) for _ in range(2))
+    seeds[8, 7] = off[8, 14] = True
+    both, one = likely_cells(vectors, seeds), likely_cells(vectors, seeds, off)
+    assert both[7, 14] > 0.5 and one[7, 14] < 0.5 and one[7, 7] > 0.5

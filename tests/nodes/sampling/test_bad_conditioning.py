@@ -13,8 +13,37 @@ GUIDED = {"guide_every_until": 1.0}
 
 def test_area(run: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
     (area,) = run("ConditioningSetArea", conditioning=scene.positive, width=64, height=64, x=0, y=0, strength=1.0)
-    with refused("DragonSampler", "area (ConditioningSetArea)", "use a plain positive prompt"):
+    with refused("DragonSampler", "the positive prompt has an area (ConditioningSetArea)", "use a plain prompt"):
         sample(scene, positive=area, energy=move(scene), **GUIDED)
+
+
+def test_area_of_the_negative_prompt(run: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
+    """ComfyUI gives the positive one a copy with that area, which is not the positive's fault."""
+    (area,) = run("ConditioningSetArea", conditioning=scene.negative, width=64, height=64, x=0, y=0, strength=1.0)
+    with refused("DragonSampler", "the negative prompt has an area (ConditioningSetArea)"):
+        sample(scene, negative=area, energy=move(scene), cfg=3.0, **GUIDED)
+
+
+def test_mask_with_bounds(run: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
+    small = torch.zeros(1, 64, 96)
+    small[:, :32, :48] = 1
+    (masked,) = run("ConditioningSetMask", conditioning=scene.positive, mask=small, strength=1.0, set_cond_area="mask bounds")
+    with refused("DragonSampler", 'the positive prompt has an area (ConditioningSetMask with "mask bounds")'):
+        sample(scene, positive=masked, energy=move(scene), **GUIDED)
+
+
+def test_context_windows(run: Any, scene: Any, sample: Any, move: Any, refused: Any, mini: Any) -> None:
+    """The model is asked for parts of the latent, by nobody's prompt."""
+    from comfy.patcher_extension import WrappersMP
+
+    model = mini.model.clone()
+
+    def halves(executor: Any, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        return torch.cat([executor(half, *args, **kwargs) for half in x.chunk(2, dim=-1)], dim=-1)
+
+    model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, "windows", halves)
+    with refused("DragonSampler", "parts (context windows"):
+        sample(scene, model=model, energy=move(scene), **GUIDED)
 
 
 def test_area_without_guidance(run: Any, scene: Any, sample: Any) -> None:
