@@ -14,9 +14,9 @@ from torch import Tensor
 from .features import Features
 from .noise_model import VP, NoiseModel
 
-#: Slopes below this are as good as none; its reciprocal is still a float32.
-SMALLEST_SLOPE = 1e-30
-#: What the slopes are brought to, in turn, for as long as the way back overflows: float16 ends at 65504.
+#: Gradients below this are negligible; its reciprocal is still a float32.
+SMALLEST_GRADIENT = 1e-30
+#: What the features' gradients are scaled to, in turn, for as long as the backward pass overflows: float16 ends at 65504.
 HEADROOM = (1.0, 2.0**-8, 2.0**-14)
 #: How many times larger than at the first guided step g may become.
 MOST_GROWTH = 10.0
@@ -54,18 +54,19 @@ def masked_gradient(z: Tensor, energies: Energies, mask: Tensor, features: Featu
 def _gradient(energy: Tensor, z: Tensor, features: Features, again: bool) -> Tensor:
     """∇_z of an energy (B,), float32; zeros for one that does not depend on z. ``again``: the model's graph is needed once more.
 
-    A model may compute in 16 bits, where the slope of a large region, or of an edit that is nearly there, would be rounded off. So the way
-    back through the model starts from slopes that a power of two, which rounds nothing, has brought to about 1 in each picture.
+    A model may compute in 16 bits, where the gradient of a large region, or of an edit that is nearly there, would be rounded to zero. So
+    the backward pass through the model starts from gradients of the features that a power of two, which rounds nothing, has scaled to
+    about 1 in each picture.
     """
     if not energy.requires_grad:
         return torch.zeros_like(z, dtype=torch.float32)
-    # What the energies have saved, features several times over, is let go before the model's own graph is gone through.
-    slopes = list(torch.autograd.grad(energy.sum(), features, materialize_grads=True))
-    largest = torch.stack([slope.flatten(1).abs().amax(1) for slope in slopes]).amax(0).clamp(min=SMALLEST_SLOPE)
+    # What the energies have saved, features several times over, is freed before the backward pass through the model.
+    gradients = list(torch.autograd.grad(energy.sum(), features, materialize_grads=True))
+    largest = torch.stack([each.flatten(1).abs().amax(1) for each in gradients]).amax(0).clamp(min=SMALLEST_GRADIENT)
     scale = torch.exp2(-largest.log2().round()).view(-1, 1, 1, 1)
-    scaled = [slopes.pop(0) * scale for _ in features]
+    scaled = [gradients.pop(0) * scale for _ in features]
     for room in HEADROOM:
-        start = scaled if room == 1 else [slope * room for slope in scaled]
+        start = scaled if room == 1 else [each * room for each in scaled]
         gradient = torch.autograd.grad(features, z, start, retain_graph=again or room != HEADROOM[-1])[0].float() / room
         if torch.isfinite(gradient).all():
             break
@@ -118,7 +119,7 @@ def polyak_step(gradient: Tensor, left: Tensor, sigma: float, noise_model: Noise
     """
     width = math.sqrt(float(noise_model.variance(torch.tensor(sigma, dtype=torch.float64))))
     fall = gradient.square().sum((1, 2, 3), keepdim=True) * (sigma / width)
-    return left.view(-1, 1, 1, 1) / fall.clamp(min=SMALLEST_SLOPE)
+    return left.view(-1, 1, 1, 1) / fall.clamp(min=SMALLEST_GRADIENT)
 
 
 def rms(values: Tensor, region: Tensor) -> Tensor:

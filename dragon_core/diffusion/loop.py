@@ -29,10 +29,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class LatentBlending:
-    """Puts latents back on a known path after a step.
+    """Blends latents with the edited trajectory after each step (as Blended Latent Diffusion does, arXiv 2206.02779).
 
-    The guidance branch knows the source at every level, so the picture outside the edit need not drift, and the edited trajectory
-    (the object's part moved along, as in the start latent) can lead the object through the noisy first part of the schedule.
+    The source is known at every level, so the picture outside the edit need not drift. In the noisy first part of the schedule the
+    trajectory is injected whole: the object follows the source's path at its new place.
     path: (T + 1, B, C, h, w), the edited trajectory. outside: (M, h, w) in [0, 1], how strongly it is held after every step.
     injected: how many of the first steps hold all of it but ``free``, (M, h, w) in [0, 1]: what edits touch that do not change the path.
     """
