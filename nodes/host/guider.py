@@ -340,8 +340,10 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         tokens: Tokens = {}
         with ExitStack() as stack:
             mine = with_patch(options, None, tap)
-            if run.attention is not None:
+            if run.attention is not None and share:
                 mine, tokens = stack.enter_context(run.attention.collecting(mine, x))
+            elif run.attention is not None:
+                mine = stack.enter_context(run.attention.sharing(mine, x, None))
             (predicted,) = comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
         missing = None
         if self.residual > 0 and picture.renoised and self.edits:
