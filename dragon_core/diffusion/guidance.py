@@ -78,10 +78,11 @@ class GuidanceScale:
     """Turns the raw gradient into g. One object serves one run: it remembers the run's calibration.
 
     ``strength`` is relative: 1 means that at the first guided step g is as large as the noise prediction, root mean square over the
-    edited region. η is fixed there and kept, so g fades as the energies are satisfied. That makes the same number mean the same
-    nudge for every model, resolution and mask. Where there was next to nothing to calibrate on (a picture that is only to be held as it
-    is starts at the minimum), η is brought down as soon as g would grow beyond ``MOST_GROWTH`` times that.
-    With ``kappa`` it is the authors' fixed η = strength · 1000 · κ instead, for a chain :func:`~dragon_core.edits.chain.with_kappa`.
+    edited region. η is fixed there and kept, for each picture of a batch its own, so g fades as the energies are satisfied. That makes
+    the same number mean the same nudge for every model, resolution and mask. Where there was next to nothing to calibrate on (a picture
+    that is only to be held as it is starts at the minimum), η is brought down as soon as g would grow beyond ``MOST_GROWTH`` times
+    that. With ``kappa`` it is the authors' fixed η = strength · 1000 · κ instead, for a chain
+    :func:`~dragon_core.edits.chain.with_kappa`.
 
     A run that edits nothing but holds or mends is begun where its energies are flat: at their minimum (content) or at their maximum
     (contrast). There is nothing to calibrate on, and noise would be made as large as a prediction. With a ``limit`` given, nothing is kept:
@@ -99,15 +100,13 @@ class GuidanceScale:
         if limit is not None:
             most = self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
             return gradient * torch.minimum(most, limit)
+        size, wanted = rms(gradient, region), self.strength * rms(eps, region)
+        first = torch.where(size > 0, wanted / size.clamp(min=1e-30), torch.zeros_like(size))  # 0: nothing to calibrate on yet
         if self.eta is None:
-            size = rms(gradient, region)
-            eta = torch.where(size > 0, self.strength * rms(eps, region) / size.clamp(min=1e-30), torch.zeros_like(size))
-            if bool((size == 0).any()):  # nothing to calibrate on yet
-                return gradient * eta
-            self.eta = eta
+            self.eta = first
         else:
-            most = MOST_GROWTH * self.strength * rms(eps, region) / rms(gradient, region).clamp(min=1e-30)
-            self.eta = torch.minimum(self.eta, most)
+            most = MOST_GROWTH * wanted / size.clamp(min=1e-30)
+            self.eta = torch.where(self.eta > 0, torch.minimum(self.eta, most), first)
         return gradient * self.eta
 
 

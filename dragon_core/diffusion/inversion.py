@@ -13,6 +13,9 @@ from .noise_model import VP, NoiseModel
 #: (x, sigma) -> (x − x̂0) / sigma of the conditional prediction: ε̂ of a VP model, v̂ of a flow.
 DirectionModel = Callable[[Tensor, Tensor], Tensor]
 
+#: A level up to this one is clean: Stable Diffusion's own last one, ᾱ_0, is 0.029 where ComfyUI's is 0.
+CLEAN = 0.05
+
 
 def invert(
     x0: Tensor,
@@ -24,8 +27,8 @@ def invert(
 ) -> Tensor:
     """Walk a clean latent up to the noisiest level of a schedule.
 
-    x0: (B, C, H, W). sigmas: (T + 1,) falling, last one 0. refinement: n extra evaluations per step at the new point, which
-    turn the explicit step into the fixed point that sampling retraces exactly; 0 is plain DDIM inversion.
+    x0: (B, C, H, W). sigmas: (T + 1,) falling, last one 0 (or that of ᾱ_0). refinement: n extra evaluations per step at the new
+    point, which turn the explicit step into the fixed point that sampling retraces exactly; 0 is plain DDIM inversion.
     Returns (T + 1, B, C, H, W), noisiest first. ``progress`` is called with the count of finished steps.
     """
     _check_schedule(sigmas)
@@ -59,5 +62,5 @@ def renoise(x0: Tensor, sigmas: Tensor, noise: Tensor, noise_model: NoiseModel =
 
 
 def _check_schedule(sigmas: Tensor) -> None:
-    if len(sigmas) < 2 or float(sigmas[-1]) != 0.0:
+    if len(sigmas) < 2 or float(sigmas[-1]) > CLEAN:
         raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0")

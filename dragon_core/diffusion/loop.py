@@ -49,13 +49,13 @@ class LatentBlending:
         """Whether all of the picture is held after ``step``, so that the model need not be asked."""
         return self.injects(step) and (self.free is None or not bool(self.free.any()))
 
-    def __call__(self, x: Tensor, step: int) -> Tensor:
-        """``x`` after ``step``."""
+    def __call__(self, x: Tensor, step: int, level: int | None = None) -> Tensor:
+        """``x`` after ``step``, at the next level of the path; or, gone back in time, at ``level``."""
         weight = self.outside
         if self.injects(step):
             weight = torch.ones_like(weight) if self.free is None else torch.maximum(weight, 1 - self.free)
         weight = weight.unsqueeze(1).to(x)
-        return (1 - weight) * x + weight * self.path[step + 1].to(x)
+        return (1 - weight) * x + weight * self.path[step + 1 if level is None else level].to(x)
 
 
 class Predictor(Protocol):
@@ -75,11 +75,14 @@ def run_edit(
     blending: LatentBlending | None = None,
     span: tuple[int, int] | None = None,
     noise_model: NoiseModel = VP,
+    fresh: Callable[[Tensor, int, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps; or only from step span[0] until before step span[1].
 
     region: (M, h, w), where regional SDE injects noise; None switches it off. ``on_step(i, x0, x)`` reports each finished step
-    with its estimate of the clean latent. Guidance enters x0 only; the direction keeps the unguided prediction.
+    with its estimate of the clean latent. ``fresh(x, step, sigma)``: the conditional direction at a latent of the next level, along
+    which to go back in time; without it the way back is along the direction of the way there. Guidance enters x0 only; the direction
+    keeps the unguided prediction.
     """
     shares = noise_model.progress(sigmas[:-1]).tolist()
     for i in range(*(span or (0, len(shares)))):
@@ -106,7 +109,13 @@ def run_edit(
             if blending is not None:
                 x_next = blending(x_next, i)
             if draw + 1 < passes:
-                x = travel_back(x_next, noise_model.noise(x, p.positive, sigma), sigma, sigma_next, noise_model)
+                if fresh is not None and float(sigma_next) > 0:
+                    noise = noise_model.noise(x_next, fresh(x_next, i + 1, sigma_next), sigma_next)
+                else:
+                    noise = noise_model.noise(x, p.positive, sigma)
+                x = travel_back(x_next, noise, sigma, sigma_next, noise_model)
+                if blending is not None:
+                    x = blending(x, i, level=i)
         x = x_next
         if on_step is not None:
             on_step(i, x0, x)

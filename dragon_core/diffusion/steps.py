@@ -23,7 +23,7 @@ def regional_sde_step(
 
 
 def travel_back(x_next: Tensor, noise: Tensor, sigma: Tensor, sigma_next: Tensor, noise_model: NoiseModel = VP) -> Tensor:
-    """Re-noise one level, from sigma_next back up to sigma, along the conditional prediction (no evaluation needed)."""
+    """Re-noise one level, from sigma_next back up to sigma, along the conditional prediction."""
     return noise_model.along(x_next, noise, sigma_next, sigma)
 
 

@@ -34,6 +34,7 @@ class Trajectory:
     noise_model: how its latents mix picture and noise.
     frames: of each video, where the model takes videos: its latents are the frames' then, B of them in all (see :mod:`.frames`).
     renoised: whether they are the picture under one noise, which the model has no part in, rather than a path the model itself walks.
+    patches: which LoRAs and other patches of weights the model had, as the host tells them apart; None for none.
     """
 
     latents: Tensor
@@ -45,6 +46,7 @@ class Trajectory:
     noise_model: NoiseModel = VP
     frames: int = 0
     renoised: bool = False
+    patches: str | None = None
 
     @property
     def steps(self) -> int:

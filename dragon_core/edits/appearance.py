@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.appearance import appearance_energy
-from ..diffusion.energies.form import LEAST, nothing
+from ..diffusion.energies.form import LEAST, Form, nothing
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.colour_transfer import transfer_colours
 from ..imaging.edge_blending import surplus
-from ..imaging.mask_checks import check_mask, cropped_mask, is_picture
+from ..imaging.mask_checks import check_mask, cropped_mask, for_rows, is_picture
 from ..imaging.masks import Regions, on_grid
-from .base import KAPPA
+from .base import KAPPA, replaced
 
 #: Times that a picture's colours are mapped and cut to its range. 3 leave 0.084 of the way to the reference's colours, 1 leaves 0.105
 #: (mean of 8 tuning cases of the benchmark), and more change little.
@@ -45,6 +46,7 @@ class Appearance:
     reference_mask: Tensor
     weights: AppearanceWeights = AppearanceWeights()
     transfer: float = 1.0
+    convention: Convention = OURS
 
     def __post_init__(self) -> None:
         check_mask(self.mask, "the mask", "the object that should change its look")
@@ -55,6 +57,10 @@ class Appearance:
     @property
     def image_size(self) -> tuple[int, int]:
         return self.mask.shape[-2], self.mask.shape[-1]
+
+    @property
+    def form(self) -> Form:
+        return self.convention.reference
 
     @property
     def content_weight(self) -> float:
@@ -77,19 +83,17 @@ class Appearance:
         return True
 
     def cropped(self, image_size: tuple[int, int]) -> Appearance:
-        return replace(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
+        return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
 
     def cropped_reference(self, reference_size: tuple[int, int]) -> Appearance:
-        return replace(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
+        return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
 
     def on(self, device: torch.device, repeats: int) -> Appearance:
-        def moved(mask: Tensor) -> Tensor:
-            return (mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)).to(device)
-
-        return replace(self, mask=moved(self.mask), reference_mask=moved(self.reference_mask))
+        mask, reference_mask = (for_rows(each, device, repeats) for each in (self.mask, self.reference_mask))
+        return replaced(self, mask=mask, reference_mask=reference_mask)
 
     def regions(self, size: tuple[int, int]) -> Regions:
-        target = on_grid(self.mask, size)
+        target = self.convention.on_grid(self.mask, size)
         return Regions(torch.zeros_like(target), target)
 
     def reference_region(self, size: tuple[int, int]) -> Tensor:
@@ -97,8 +101,8 @@ class Appearance:
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         reference = views.required_reference()
-        wanted = self.reference_region((reference[0].shape[-2], reference[0].shape[-1]))
-        return appearance_energy(views.generation, reference, own.target, wanted, self.weights.edit)
+        wanted = self.convention.on_grid(self.reference_mask, self.convention.grid(reference))
+        return appearance_energy(views.generation, reference, own.target, wanted, self.weights.edit, self.form)
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)  # nothing is vacated

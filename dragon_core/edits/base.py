@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import fields
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from ..diffusion.convention import Convention
+from ..diffusion.energies.form import Form
 from ..diffusion.features import Views
 from ..imaging.masks import Regions
 
@@ -20,6 +23,14 @@ class Edit(Protocol):
     @property
     def image_size(self) -> tuple[int, int] | None:
         """(height, width) in pixels of the picture the edit was made for; None where it suits any."""
+
+    @property
+    def convention(self) -> Convention:
+        """Ours or the authors', for all that it says of energies, regions and latents."""
+
+    @property
+    def form(self) -> Form:
+        """The form of its edit energy, and of the content energy where it holds the rest."""
 
     @property
     def content_weight(self) -> float:
@@ -70,3 +81,17 @@ class Edit(Protocol):
 
         ``mode`` is "bilinear" or "nearest".
         """
+
+
+AnyEdit = TypeVar("AnyEdit")
+
+
+def replaced(edit: AnyEdit, **changes: Any) -> AnyEdit:  # noqa: ANN401 - of any field
+    """A copy of a frozen dataclass, some fields changed: as `dataclasses.replace` makes it, but without checking what was checked.
+
+    Checks warn a second time, and ask a GPU for its tensors' values.
+    """
+    copy: AnyEdit = object.__new__(type(edit))
+    for field in fields(edit):  # type: ignore[arg-type]
+        object.__setattr__(copy, field.name, changes.get(field.name, getattr(edit, field.name)))
+    return copy

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..diffusion.convention import Convention
 from ..diffusion.energies.content import content_energy
 from ..diffusion.energies.form import LEAST
 from ..diffusion.features import NO_REFERENCE, Views
@@ -18,7 +19,7 @@ from ..diffusion.guidance import Energies
 from ..diffusion.noise_model import VP, NoiseModel
 from ..errors import DragonError
 from ..imaging.masks import FAINT, Regions, either, feathered, grown
-from .base import Edit
+from .base import Edit, replaced
 from .reference import ReferenceEdit
 
 log = logging.getLogger(__name__)
@@ -93,8 +94,9 @@ def reference_regions(edits: Sequence[ReferenceEdit], size: tuple[int, int], ref
 def evaluate(layout: Layout, views: Views) -> Energies:
     """Energies of a chain of edits, laid out on the grid of the features."""
     edit_parts = [e.edit_energy(views, r) for e, r in zip(layout.edits, layout.own, strict=True)]
-    content_weight = max(e.content_weight for e in layout.edits)
-    content = content_energy(views.generation, views.source, layout.combined.rest, content_weight)
+    holds = max(layout.edits, key=lambda e: e.content_weight)
+    content_weight = holds.content_weight
+    content = content_energy(views.generation, views.source, layout.combined.rest, content_weight, holds.form)
     background = [e.background_energy(views, r, layout.combined) for e, r in zip(layout.edits, layout.own, strict=True)]
     least = LEAST * content_weight + sum(e.least_energy for e in layout.edits)
     return Energies(reduce(Tensor.add, edit_parts), reduce(Tensor.add, background, content), least)
@@ -236,6 +238,11 @@ def fitted(
     return tuple(edit.cropped(image_size) for edit in on_second)
 
 
+def by(convention: Convention, edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """A chain whose energies, regions and latents are by a convention."""
+    return tuple(replaced(edit, convention=convention) for edit in edits)
+
+
 def with_kappa(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     """A chain as the paper's unit needs it: a run has one η, of the largest κ; an edit of a smaller one weighs that much less beside it."""
     largest = max((edit.kappa for edit in edits), default=0.0)
@@ -245,5 +252,5 @@ def with_kappa(edits: Sequence[Edit]) -> tuple[Edit, ...]:
 def _weighed(edit: Any, share: float) -> Any:  # noqa: ANN401 - a frozen dataclass of one ``weight``, or of ``weights`` for its energies
     """The edit with all its energies times ``share``."""
     if hasattr(edit, "weight"):
-        return replace(edit, weight=share * edit.weight)
-    return replace(edit, weights=replace(edit.weights, **{name: share * weight for name, weight in asdict(edit.weights).items()}))
+        return replaced(edit, weight=share * edit.weight)
+    return replaced(edit, weights=replace(edit.weights, **{name: share * weight for name, weight in asdict(edit.weights).items()}))

@@ -6,22 +6,23 @@ The picture, its trajectory and the regions follow one displacement made from al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..diffusion.energies.form import LEAST, nothing
-from ..diffusion.energies.points import points_energy, repulsion_energy
-from ..diffusion.features import Views
+from ..diffusion.convention import OURS, Convention
+from ..diffusion.energies.form import LEAST, Form, nothing
+from ..diffusion.energies.points import AROUND, points_energy, repulsion_energy
+from ..diffusion.features import Features, Views, spread
 from ..errors import DragonError
 from ..imaging.affine import Pair
 from ..imaging.mask_checks import check_mask
-from ..imaging.masks import Regions
+from ..imaging.masks import Regions, either
 from ..imaging.point_warp import capsules, displacement, sample
-from .base import KAPPA
+from .base import KAPPA, replaced
 from .move import Move, MoveWeights, StartLatent
 
 #: What a mask is: the object that goes where its points go, leaving its place; or the area in which things may be stretched.
@@ -61,10 +62,15 @@ class Drag:
     carried: Move
     weights: DragWeights
     leaves: bool
+    convention: Convention = OURS
 
     @property
     def image_size(self) -> tuple[int, int]:
         return self.carried.image_size
+
+    @property
+    def form(self) -> Form:
+        return self.convention.points
 
     @property
     def content_weight(self) -> float:
@@ -89,34 +95,52 @@ class Drag:
     def cropped(self, image_size: tuple[int, int]) -> Drag:
         top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
         pairs = tuple(((hx - left, hy - top), (tx - left, ty - top)) for (hx, hy), (tx, ty) in self.pairs)
-        return replace(self, pairs=pairs, carried=self.carried.cropped(image_size))
+        return replaced(self, pairs=pairs, carried=self.carried.cropped(image_size))
 
     def on(self, device: torch.device, repeats: int) -> Drag:
-        return replace(self, carried=self.carried.on(device, repeats))
+        return replaced(self, carried=self.carried.on(device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
-        own = self.carried.regions(size)
-        return own if self.leaves else Regions(own.source, own.source)
+        own = self.convention.moved_regions(self.carried.mask, self.carried.transform, size)
+        if self._in_area and self.leaves:
+            own = Regions(*(either(own.source, own.target),) * 2)
+        return Regions(own.source, own.source) if self._in_area else own
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        pull = points_energy(views.generation, views.source, self._handles, self._targets, self.image_size, self.weights.edit)
-        return pull if self.leaves else pull + self._repulsion(views)
+        generation, source = self._on_grid(views, own)
+        pull = points_energy(generation, source, self._handles, self._targets, self.image_size, self.weights.edit, self.form)
+        return pull + self._repulsion(views, own) if self._in_area else pull
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         # In an area the handles' old places lie in m_e, an object's lie outside of it: the push belongs where its gradient acts.
-        return self._repulsion(views) if self.leaves else nothing(views.generation)
+        return nothing(views.generation) if self._in_area else self._repulsion(views, own)
 
     def fill_clean(self, latent: Tensor) -> Tensor:
-        return self.carried.fill_clean(latent)
+        return latent if self.convention.only_patches else self.carried.fill_clean(latent)
 
     def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
-        return self.carried.fill_noise(noise, original, fresh)
+        return noise if self.convention.only_patches else self.carried.fill_noise(noise, original, fresh)
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        if self.convention.only_patches:
+            return with_patches(latent, source, self._handles, self._targets, self.image_size)
         return self.carried.place(latent, source, reference, mode)
 
-    def _repulsion(self, views: Views) -> Tensor:
-        return repulsion_energy(views.generation, views.source, self._handles, self._targets, self.image_size, self.weights.inpaint)
+    @property
+    def _in_area(self) -> bool:
+        """Whether everything happens in one region, as it always does in the authors' code."""
+        return self.convention.only_patches or not self.leaves
+
+    def _on_grid(self, views: Views, own: Regions) -> tuple[Features, Features]:
+        """Features of generation and source with a value for each cell of the grid, to sample at points."""
+        size = (own.source.shape[-2], own.source.shape[-1])
+        generation, source = (tuple(spread(f, size) for f in features) for features in (views.generation, views.source))
+        return generation, source
+
+    def _repulsion(self, views: Views, own: Regions) -> Tensor:
+        generation, source = self._on_grid(views, own)
+        each = self.convention.each_pair
+        return repulsion_energy(generation, source, self._handles, self._targets, self.image_size, self.weights.inpaint, each)
 
     @cached_property
     def _handles(self) -> Tensor:
@@ -156,6 +180,23 @@ def drag(
     # What an area's transform takes is put back into the area whole: there is nothing to fill.
     carried = Move(mask, transform, MoveWeights(content=weights.content), start if is_object or start == "off" else "keep")
     return Drag(tuple(pairs), carried, weights, is_object)
+
+
+def with_patches(latent: Tensor, source: Tensor, handles: Tensor, targets: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """``latent`` (B, C, h, w) with the 3×3 cells of ``source`` round each handle at its target, as far as both lie in the frame.
+
+    handles, targets: (N, 2), pixels (x, y). It is all that the authors' code changes of a start latent.
+    """
+    latent = latent.clone()
+    height, width = latent.shape[-2:]
+    cells = torch.tensor([width / image_size[1], height / image_size[0]], dtype=torch.float64)
+    for (hx, hy), (tx, ty) in zip((handles * cells).long().tolist(), (targets * cells).long().tolist(), strict=True):
+        for dy in range(-AROUND, AROUND + 1):
+            for dx in range(-AROUND, AROUND + 1):
+                x, y, to_x, to_y = hx + dx, hy + dy, tx + dx, ty + dy
+                if 0 <= x < width and 0 <= to_x < width and 0 <= y < height and 0 <= to_y < height:
+                    latent[..., to_y, to_x] = source[..., y, x]
+    return latent
 
 
 def check_pairs(pairs: Sequence[Pair], image_size: tuple[int, int]) -> None:

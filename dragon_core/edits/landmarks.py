@@ -8,16 +8,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ..errors import DragonError
 from ..imaging.affine import Pair, Point
+from ..imaging.masks import Regions
 from .drag import Drag, DragWeights, drag
 
 log = logging.getLogger(__name__)
 
 #: The authors' weights for faces (docs/method.md, section 11): nothing holds the rest.
 FACE = DragWeights(edit=12.0, content=0.0, inpaint=0.0)
+
+class Landmarks(Drag):
+    """A drag of landmarks. By the authors' convention it changes nothing of the latents, and nothing keeps its gradient in bounds."""
+
+    def regions(self, size: tuple[int, int]) -> Regions:
+        own = super().regions(size)
+        return Regions(*(torch.ones_like(own.source),) * 2) if self.convention.only_patches else own
+
+    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+        return latent if self.convention.only_patches else super().place(latent, source, reference, mode)
+
 
 def landmarks(
     source: Sequence[Point | None],
@@ -26,12 +39,13 @@ def landmarks(
     mask: Tensor | None = None,
     radius: float = 0.0,
     weights: DragWeights = FACE,
-) -> Drag:
+) -> Landmarks:
     """The edit that takes each landmark of ``source`` to the one of the same number in ``target``; the rest follows smoothly.
 
     ``mask``: (M, H, W), the area in which things may change; None: what lies round the landmarks.
     """
-    return drag(pair_up(source, target, image_size), image_size, mask, "area", radius, weights)
+    dragged = drag(pair_up(source, target, image_size), image_size, mask, "area", radius, weights)
+    return Landmarks(dragged.pairs, dragged.carried, dragged.weights, dragged.leaves)
 
 
 def pair_up(source: Sequence[Point | None], target: Sequence[Point | None], image_size: tuple[int, int]) -> tuple[Pair, ...]:

@@ -6,26 +6,27 @@ The transform is a general affine map, so the same edit resizes and rotates.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
+from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.contrast import contrast_energy
 from ..diffusion.energies.correspondence import correspondence_energy
-from ..diffusion.energies.form import LEAST
+from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import Placement, arrived, unrepeated, warp
 from ..imaging.edge_blending import blend_edges, placed
-from ..imaging.mask_checks import check_mask, is_picture
-from ..imaging.masks import FAINT, Regions, moved_regions, on_grid, surroundings
+from ..imaging.mask_checks import check_mask, check_same_size, for_rows, is_picture
+from ..imaging.masks import FAINT, Regions, on_grid, surroundings
 from ..imaging.patch_fill import patch_fill
 from ..imaging.windows import extent, steps_to
-from .base import MOVE_KAPPA
+from .base import MOVE_KAPPA, replaced
 
 log = logging.getLogger(__name__)
 
@@ -60,17 +61,25 @@ class MoveWeights:
 
 @dataclass(frozen=True, eq=False)
 class Move:
-    """Move what ``mask`` (M, H, W) covers by ``transform``."""
+    """Move what ``mask`` (M, H, W) covers by ``transform``.
+
+    fill: (M, H, W), what the old place should come to look like; None: what lies near it.
+    """
 
     mask: Tensor
     transform: Placement
     weights: MoveWeights = MoveWeights()
     start: StartLatent = "swap"
+    fill: Tensor | None = None
+    convention: Convention = OURS
 
     def __post_init__(self) -> None:
         if self.start not in get_args(StartLatent):
             raise DragonError(f"unknown treatment of the start latent: {self.start!r}; use one of {get_args(StartLatent)}")
         check_mask(self.mask)
+        if self.fill is not None:
+            check_mask(self.fill, "the mask of what to fill from", "what the old place should look like")
+            check_same_size(self.fill, self.mask, "the mask of what to fill from")
         if tuple(self.transform.image_size) != self.image_size:
             raise DragonError(f"the transform is for a picture of {self.transform.image_size}, the mask of {self.image_size}")
         if self.transform.count not in (1, self.mask.shape[0]):
@@ -86,6 +95,10 @@ class Move:
         return self.mask.shape[-2], self.mask.shape[-1]
 
     @property
+    def form(self) -> Form:
+        return self.convention.moving
+
+    @property
     def content_weight(self) -> float:
         return self.weights.content
 
@@ -97,8 +110,10 @@ class Move:
         if tuple(image_size) == self.image_size:
             return self
         top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
-        mask = self.mask[:, top : top + image_size[0], left : left + image_size[1]]
-        return replace(self, mask=mask, transform=self.transform.cropped(image_size, (left, top)))
+        mask, fill = (
+            None if each is None else each[:, top : top + image_size[0], left : left + image_size[1]] for each in (self.mask, self.fill)
+        )
+        return replaced(self, mask=mask, fill=fill, transform=self.transform.cropped(image_size, (left, top)))
 
     @property
     def edits_trajectory(self) -> bool:
@@ -113,21 +128,24 @@ class Move:
         return False
 
     def on(self, device: torch.device, repeats: int) -> Move:
-        if self.mask.shape[0] > 1 and repeats > 1:
-            return replace(self, mask=self.mask.repeat(repeats, 1, 1).to(device), transform=self.transform.repeated(repeats))
-        return self if self.mask.device == device else replace(self, mask=self.mask.to(device))
+        mask, fill = (None if each is None else for_rows(each, device, repeats) for each in (self.mask, self.fill))
+        return replaced(self, mask=mask, fill=fill, transform=self.transform.repeated(repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
-        return moved_regions(self.mask, self.transform, size)
+        return self.convention.moved_regions(self.mask, self.transform, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return correspondence_energy(views.generation, views.source, own.target, self.transform, self.weights.edit)
+        whole = self.convention.whole_cells
+        return correspondence_energy(views.generation, views.source, own.target, self.transform, self.weights.edit, self.form, whole)
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         vacated = own.source * (1 - combined.target)
         push = contrast_energy(views.generation, views.source, vacated, self.weights.contrast)
-        fill = surroundings(vacated, combined.rest)
-        return push + inpaint_energy(views.generation, views.source, vacated, fill, self.weights.inpaint)
+        if self.fill is not None:
+            fill = self.convention.on_grid(self.fill, (vacated.shape[-2], vacated.shape[-1]))
+        else:
+            fill = combined.rest if self.convention.fill_from_all else surroundings(vacated, combined.rest)
+        return push + inpaint_energy(views.generation, views.source, vacated, fill, self.weights.inpaint, self.convention.filling)
 
     def fill_clean(self, latent: Tensor) -> Tensor:
         return latent if self.start in ("keep", "off") else filled(latent, self.mask)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.correspondence import correspondence_energy
-from ..diffusion.energies.form import LEAST, nothing
+from ..diffusion.energies.form import LEAST, Form, nothing
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, arrived, unrepeated, warp
 from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, cropped_mask, rim_covered
 from ..imaging.masks import Regions, centroids, on_grid
-from .base import KAPPA
+from .base import KAPPA, replaced
 from .move import covered, share_inside
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Paste:
     rotation: float = 0.0
     weights: PasteWeights = PasteWeights()
     image_size: tuple[int, int] | None = None
+    convention: Convention = OURS
 
     def __post_init__(self) -> None:
         check_mask(self.reference_mask, "the reference mask", "the object to paste")
@@ -65,6 +67,10 @@ class Paste:
             )
         if self.scale <= 0:
             raise DragonError(f"the scale must be above 0, got {self.scale:g}; 1 keeps the object's size")
+
+    @property
+    def form(self) -> Form:
+        return self.convention.reference
 
     @property
     def content_weight(self) -> float:
@@ -87,7 +93,7 @@ class Paste:
         return True
 
     def cropped(self, image_size: tuple[int, int]) -> Paste:
-        placed = replace(self, image_size=image_size)
+        placed = replaced(self, image_size=image_size)
         inside = float(share_inside(self.reference_mask, placed.transform)[0])
         if inside == 0:
             width, height = image_size[1], image_size[0]
@@ -97,11 +103,11 @@ class Paste:
         return placed
 
     def cropped_reference(self, reference_size: tuple[int, int]) -> Paste:
-        return replace(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
+        return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
 
     def on(self, device: torch.device, repeats: int) -> Paste:
         same = self.reference_mask.device == device
-        return self if same else replace(self, reference_mask=self.reference_mask.to(device))
+        return self if same else replaced(self, reference_mask=self.reference_mask.to(device))
 
     @cached_property
     def transform(self) -> AffineWarp:
@@ -120,14 +126,17 @@ class Paste:
         return arrived(self.reference_mask, self.transform, self.image_size)
 
     def regions(self, size: tuple[int, int]) -> Regions:
-        target = on_grid(self._arrived, size)
+        target = self.convention.moved_regions(self.reference_mask, self.transform, size).target
         return Regions(torch.zeros_like(target), target)
 
     def reference_region(self, size: tuple[int, int]) -> Tensor:
         return on_grid(self.reference_mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return correspondence_energy(views.generation, views.required_reference(), own.target, self.transform, self.weights.edit)
+        whole = self.convention.whole_cells
+        return correspondence_energy(
+            views.generation, views.required_reference(), own.target, self.transform, self.weights.edit, self.form, whole
+        )
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         return nothing(views.generation)  # nothing is vacated

@@ -6,24 +6,25 @@ an object take it away. But for Inpaint they only guide: the trajectory is left 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.appearance import appearance_energy
 from ..diffusion.energies.content import content_energy
 from ..diffusion.energies.contrast import contrast_energy
 from ..diffusion.energies.correspondence import correspondence_energy
-from ..diffusion.energies.form import LEAST, nothing
+from ..diffusion.energies.form import LEAST, Form, nothing
 from ..diffusion.energies.inpaint import inpaint_energy
-from ..diffusion.features import Views, region_mean
+from ..diffusion.features import Features, Views, region_mean
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, Point, warp
-from ..imaging.mask_checks import check_mask, cropped_mask
+from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask, for_rows
 from ..imaging.masks import Regions, on_grid, surroundings
-from .base import KAPPA
+from .base import KAPPA, replaced
 from .move import covered, filled, support
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Primitive:
 
     mask: Tensor
     weight: float
+    convention: Convention = field(default=OURS, kw_only=True)
 
     def __post_init__(self) -> None:
         check_weight(self.weight)
@@ -49,6 +51,10 @@ class Primitive:
     @property
     def image_size(self) -> tuple[int, int] | None:
         return self.mask.shape[-2], self.mask.shape[-1]
+
+    @property
+    def form(self) -> Form:
+        return self.convention.points
 
     @property
     def content_weight(self) -> float:
@@ -71,14 +77,14 @@ class Primitive:
         return False
 
     def cropped(self, image_size: tuple[int, int]) -> Self:
-        return replace(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
+        return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
 
     def on(self, device: torch.device, repeats: int) -> Self:
-        return replace(self, mask=for_rows(self.mask, device, repeats))
+        return replaced(self, mask=for_rows(self.mask, device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         """Whatever was in the mask leaves it: the rest does not reach there, and its gradient acts outside m_e."""
-        source = on_grid(self.mask, size)
+        source = self.convention.on_grid(self.mask, size)
         return Regions(source, torch.zeros_like(source))
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
@@ -111,8 +117,8 @@ class Content(Primitive):
         return Regions(empty, empty)
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        held = on_grid(self.mask, (own.source.shape[-2], own.source.shape[-1]))
-        return content_energy(views.generation, views.source, held, self.weight)
+        held = self.convention.on_grid(self.mask, (own.source.shape[-2], own.source.shape[-1]))
+        return content_energy(views.generation, views.source, held, self.weight, self.form)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +127,7 @@ class ContentElsewhere:
 
     weight: float
     device: torch.device = CPU
+    convention: Convention = OURS
 
     def __post_init__(self) -> None:
         check_weight(self.weight)
@@ -128,6 +135,10 @@ class ContentElsewhere:
     @property
     def image_size(self) -> tuple[int, int] | None:
         return None
+
+    @property
+    def form(self) -> Form:
+        return self.convention.points
 
     @property
     def content_weight(self) -> float:
@@ -153,7 +164,7 @@ class ContentElsewhere:
         return self
 
     def on(self, device: torch.device, repeats: int) -> ContentElsewhere:
-        return replace(self, device=device)
+        return replaced(self, device=device)
 
     def regions(self, size: tuple[int, int]) -> Regions:
         empty = torch.zeros(1, *size, device=self.device)
@@ -208,17 +219,20 @@ class Inpaint(Primitive):
 
     def cropped(self, image_size: tuple[int, int]) -> Self:
         fill = None if self.fill is None else cropped_mask(self.fill, image_size, "mask", "picture")
-        return replace(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"), fill=fill)
+        return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"), fill=fill)
 
     def on(self, device: torch.device, repeats: int) -> Self:
         fill = None if self.fill is None else for_rows(self.fill, device, repeats)
-        return replace(super().on(device, repeats), fill=fill)
+        return replaced(super().on(device, repeats), fill=fill)
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         hole = own.source * (1 - combined.target)
         size = (hole.shape[-2], hole.shape[-1])
-        fill = surroundings(hole, combined.rest) if self.fill is None else on_grid(self.fill, size)
-        return inpaint_energy(views.generation, views.source, hole, fill, self.weight)
+        if self.fill is not None:
+            fill = self.convention.on_grid(self.fill, size)
+        else:
+            fill = combined.rest if self.convention.fill_from_all else surroundings(hole, combined.rest)
+        return inpaint_energy(views.generation, views.source, hole, fill, self.weight, self.convention.filling)
 
     def fill_clean(self, latent: Tensor) -> Tensor:
         if self.start == "keep":
@@ -253,11 +267,15 @@ class LocalSimilarity(Primitive):
         return warp(self.mask.unsqueeze(1).float(), self._transform).squeeze(1)
 
     def regions(self, size: tuple[int, int]) -> Regions:
-        target = on_grid(self._arrived, size)
+        target = self.convention.moved_regions(self.mask, self._transform, size).target
         return Regions(torch.zeros_like(target), target)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return correspondence_energy(views.generation, views.source, own.target, self._transform, self.weight)
+        return self._pull(views.generation, views.source, own)
+
+    def _pull(self, generation: Features, wanted: Features, own: Regions) -> Tensor:
+        whole = self.convention.whole_cells
+        return correspondence_energy(generation, wanted, own.target, self._transform, self.weight, self.form, whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +298,7 @@ class LocalSimilarityToReference(LocalSimilarity):
         return on_grid(self.mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return correspondence_energy(views.generation, views.required_reference(), own.target, self._transform, self.weight)
+        return self._pull(views.generation, views.required_reference(), own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,31 +317,20 @@ class MeanSimilarity(Primitive):
 
     def cropped(self, image_size: tuple[int, int]) -> Self:
         mask, like = (cropped_mask(each, image_size, "mask", "picture") for each in (self.mask, self.like))
-        return replace(self, mask=mask, like=like)
+        return replaced(self, mask=mask, like=like)
 
     def on(self, device: torch.device, repeats: int) -> Self:
-        return replace(super().on(device, repeats), like=for_rows(self.like, device, repeats))
+        return replaced(super().on(device, repeats), like=for_rows(self.like, device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
-        target = on_grid(self.mask, size)
+        target = self.convention.on_grid(self.mask, size)
         return Regions(torch.zeros_like(target), target)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        wanted = on_grid(self.like, (own.target.shape[-2], own.target.shape[-1]))
-        return appearance_energy(views.generation, views.source, own.target, wanted, self.weight)
-
-
-def for_rows(mask: Tensor, device: torch.device, repeats: int) -> Tensor:
-    """A mask (M, H, W) for a batch of ``repeats`` times the pictures, where it is not one for all."""
-    return (mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)).to(device)
+        wanted = self.convention.on_grid(self.like, (own.target.shape[-2], own.target.shape[-1]))
+        return appearance_energy(views.generation, views.source, own.target, wanted, self.weight, self.form)
 
 
 def check_weight(weight: float) -> None:
     if weight < 0:
         raise DragonError("an energy's weight cannot be negative; use 0 to switch it off")
-
-
-def check_same_size(mask: Tensor, other: Tensor, name: str) -> None:
-    (h, w), (height, width) = mask.shape[-2:], other.shape[-2:]
-    if (h, w) != (height, width):
-        raise DragonError(f"{name} is {w}×{h} pixels but the mask is {width}×{height}: both must be as large as the picture")

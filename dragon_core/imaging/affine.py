@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -20,15 +18,14 @@ Point = tuple[float, float]
 #: A handle and its target.
 Pair = tuple[Point, Point]
 
-#: Grids of more points than this are worked out each time.
-MOST_KEPT = 2**20
+#: All of a grid.
+WHOLE = (slice(None), slice(None))
+#: Of a cell: so much a corner may fall short of the next cell by rounding.
+CORNER_SLACK = 1e-6
 
 
 class Placement(Protocol):
     """A map T of a picture to a picture, and its inverse, or one for each picture of a batch."""
-
-    def __hash__(self) -> int:
-        """Grids are remembered by their map."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -149,24 +146,24 @@ def warp(
     """``out(p) = image(T⁻¹ p)`` for images (B, C, h, w) on any grid over the transform's source picture.
 
     ``mode`` is "bilinear", "area" (the same, averaged over what a cell covers where the transform shrinks), or "nearest" where values
-    must not be mixed (noise keeps its variance). ``beyond`` the frame are "zeros", or the values at its "border". ``size``: the grid
-    of ``out``, where it is not the image's. ``part``: what of ``out`` is wanted, where it is not all.
+    must not be mixed (noise keeps its variance); "corner" is "nearest" to the upper left corners of cells rather than to their middles,
+    as PyTorch's interpolate and with it the authors' code have it. ``beyond`` the frame are "zeros", or the values at its "border".
+    ``size``: the grid of ``out``, where it is not the image's. ``part``: what of ``out`` is wanted, where it is not all.
     """
     h, w = size or (image.shape[-2], image.shape[-1])
     fine = transform.samples_per_cell if mode == "area" else 1
-    if part is not None:
-        points = _came_from(transform, (h * fine, w * fine), (slice(p.start * fine, p.stop * fine) for p in part))
-    else:
-        points = (_kept if h * w * fine**2 <= MOST_KEPT else _came_from)(transform, (h * fine, w * fine))
+    wanted = WHOLE if part is None else tuple(slice(p.start * fine, p.stop * fine) for p in part)
+    points = _came_from(transform, (h * fine, w * fine), wanted, 0.0 if mode == "corner" else 0.5)
     height, width = transform.source_size or transform.image_size
     points = points / points.new_tensor([width, height])
-    if mode == "nearest":  # grid_sample rounds halves to even: a shift by half a cell would take every other value twice
+    nearest = mode in ("nearest", "corner")
+    if nearest:  # grid_sample rounds halves to even: a shift by half a cell would take every other value twice
         cells = points.new_tensor([image.shape[-1], image.shape[-2]])
-        points = ((points * cells).floor() + 0.5) / cells
+        points = ((points * cells + (CORNER_SLACK if mode == "corner" else 0)).floor() + 0.5) / cells
     grid = (points * 2 - 1).to(image)
     batch = max(image.shape[0], grid.shape[0] if grid.ndim == 4 else 1)
     image, grid = image.expand(batch, -1, -1, -1), grid.expand(batch, -1, -1, -1)
-    out = F.grid_sample(image, grid, mode="nearest" if mode == "nearest" else "bilinear", padding_mode=beyond, align_corners=False)
+    out = F.grid_sample(image, grid, mode="nearest" if nearest else "bilinear", padding_mode=beyond, align_corners=False)
     return out if fine == 1 else F.avg_pool2d(out, fine)
 
 
@@ -176,8 +173,10 @@ def landing(mask: Tensor, transform: Placement, size: tuple[int, int], margin: i
         return slice(0, size[0]), slice(0, size[1])
     rows, columns = extent(mask > 0, 1)
     height, width = transform.source_size or transform.image_size
-    ys, xs = ((torch.tensor([p.start, p.stop]).double()) * (pixels / cells) for p, pixels, cells in (
-        (rows, height, mask.shape[-2]), (columns, width, mask.shape[-1])))
+    ys, xs = (
+        (torch.tensor([p.start, p.stop]).double()) * (pixels / cells)
+        for p, pixels, cells in ((rows, height, mask.shape[-2]), (columns, width, mask.shape[-1]))
+    )
     corners = transform.forward(torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)).reshape(-1, 2)
     found = []
     for places, pixels, cells in zip(corners.flip(-1).unbind(-1), transform.image_size, size, strict=True):
@@ -221,19 +220,15 @@ def _firsts(at: Tensor, source: tuple[int, int]) -> Tensor:
     return (inside.flatten() & (away == nearest[cell])).view(inside.shape)
 
 
-@lru_cache(maxsize=4)
-def _kept(transform: Placement, size: tuple[int, int]) -> Tensor:
-    """:func:`_came_from`, remembered: a run asks for the same few grids at every guided step, for each tap."""
-    return _came_from(transform, size)
-
-
-def _came_from(transform: Placement, size: tuple[int, int], part: Iterable[slice] = (slice(None), slice(None))) -> Tensor:
+def _came_from(transform: Placement, size: tuple[int, int], part: tuple[slice, ...] = WHOLE, within: float = 0.5) -> Tensor:
     """T⁻¹ of the cell centres of (part of) a grid over the transform's picture: (h, w, 2) or (M, h, w, 2), pixels of its source picture.
+
+    ``within``: 0 for the cells' upper left corners.
 
     float64 and so on the CPU, wherever the picture lies: Apple's GPUs and some of Intel's have no such numbers.
     """
     (h, w), (height, width) = size, transform.image_size
-    y = (torch.arange(h, dtype=torch.float64) + 0.5) * (height / h)
-    x = (torch.arange(w, dtype=torch.float64) + 0.5) * (width / w)
+    y = (torch.arange(h, dtype=torch.float64) + within) * (height / h)
+    x = (torch.arange(w, dtype=torch.float64) + within) * (width / w)
     rows, columns = part
     return transform.inverse(torch.stack(torch.meshgrid(x[columns], y[rows], indexing="xy"), dim=-1))

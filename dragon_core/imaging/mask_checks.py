@@ -1,4 +1,4 @@
-"""Checks of the masks that edits are made with, what a VAE keeps of them, and what they are drawn on."""
+"""Checks of the masks that edits are made with, what a VAE keeps of them, what they are drawn on, and for how many pictures."""
 
 from __future__ import annotations
 
@@ -34,6 +34,12 @@ def rim_covered(mask: Tensor) -> float:
     return float((rim > 0.5).float().mean(1).max())
 
 
+def check_same_size(mask: Tensor, other: Tensor, name: str) -> None:
+    (h, w), (height, width) = mask.shape[-2:], other.shape[-2:]
+    if (h, w) != (height, width):
+        raise DragonError(f"{name} is {w}×{h} pixels but the mask is {width}×{height}: both must be as large as the picture")
+
+
 def cropped_mask(mask: Tensor, size: tuple[int, int], name: str, picture: str) -> Tensor:
     """The middle (height, width) of a mask (M, H, W), which is what a VAE keeps of sides that it cannot divide."""
     (h, w), (height, width) = mask.shape[-2:], size
@@ -46,3 +52,8 @@ def cropped_mask(mask: Tensor, size: tuple[int, int], name: str, picture: str) -
 def is_picture(values: Tensor, mask: Tensor) -> bool:
     """Whether ``values`` (B, C, h, w) are a picture's pixels, as a mask (M, H, W) is drawn on, rather than the cells of its latent."""
     return values.shape[-2:] == mask.shape[-2:]
+
+
+def for_rows(mask: Tensor, device: torch.device, repeats: int) -> Tensor:
+    """A mask (M, H, W) for a batch of ``repeats`` times the pictures, where it is not one for all."""
+    return (mask if mask.shape[0] == 1 else mask.repeat(repeats, 1, 1)).to(device)

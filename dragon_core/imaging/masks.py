@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .affine import Placement, Point, arrived
+from .affine import Placement, Point, arrived, warp
 from .windows import box_max
 
 #: Mask values up to this are the grey of a blur, a resize or a JPEG, not an edit's.
@@ -39,16 +39,29 @@ def either(a: Tensor, b: Tensor) -> Tensor:
     return 1 - (1 - a) * (1 - b)
 
 
-def on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
-    """A mask (M, H, W) averaged onto a grid (h, w): soft at edges, and exact in area where the grid divides the picture."""
-    if tuple(mask.shape[-2:]) == tuple(size):
-        return mask.float()
-    return F.interpolate(mask.unsqueeze(1).float(), size=size, mode="area").squeeze(1)
+def on_grid(mask: Tensor, size: tuple[int, int], whole_cells: bool = False) -> Tensor:
+    """A mask (M, H, W) averaged onto a grid (h, w): soft at edges, and exact in area where the grid divides the picture.
+
+    ``whole_cells``: 0 or 1, as the mask is at each cell's upper left corner.
+    """
+    image = mask.unsqueeze(1).float()
+    soft = mask.float() if tuple(mask.shape[-2:]) == tuple(size) else F.interpolate(image, size=size, mode="area").squeeze(1)
+    return _hard(F.interpolate(image, size=size).squeeze(1), soft) if whole_cells else soft
 
 
-def moved_regions(mask: Tensor, transform: Placement, size: tuple[int, int]) -> Regions:
-    """Regions of a mask (M, H, W) and its transform, on a grid (h, w)."""
-    return Regions(on_grid(mask, size), on_grid(arrived(mask, transform), size))
+def moved_regions(mask: Tensor, transform: Placement, size: tuple[int, int], whole_cells: bool = False) -> Regions:
+    """Regions of a mask (M, H, W) and its transform, on a grid (h, w) over either picture."""
+    target = on_grid(arrived(mask, transform, transform.image_size), size)
+    if whole_cells:
+        target = _hard(warp(mask.unsqueeze(1).float(), transform, "corner", size=size).squeeze(1), target)
+    return Regions(on_grid(mask, size, whole_cells), target)
+
+
+def _hard(corners: Tensor, soft: Tensor) -> Tensor:
+    """0 or 1 by what a mask is at the corners of cells, (M, h, w); of one that has none of them, the cells that it covers most."""
+    inside = corners > 0.5
+    most = (soft > 0) & (soft >= soft.amax((1, 2), keepdim=True))
+    return torch.where(inside.flatten(1).any(1)[:, None, None], inside, most).float()
 
 
 def centroids(mask: Tensor) -> tuple[Point, ...]:

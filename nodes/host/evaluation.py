@@ -13,7 +13,8 @@ import comfy.samplers
 import torch
 from torch import Tensor, nn
 
-from ...dragon_core.diffusion.features import Features, Views, to_grid
+from ...dragon_core.diffusion.convention import OURS, Convention
+from ...dragon_core.diffusion.features import Features, Views
 from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, polyak_step
 from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.sharing import Sharing
@@ -23,7 +24,7 @@ from ...dragon_core.errors import DragonError
 from .backbones.base import SharedAttention, Tokens
 from .gradients import ATTENTION, differentiable, differentiable_attention
 from .memory import MIB, Tally, offload_for
-from .tokens import STATE, TokenExchange, exchange_tokens
+from .tokens import STATE, Enough, TokenExchange, exchange_tokens
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +58,21 @@ def not_whole(prompts: Mapping[str, Sequence[Options]]) -> str:
 
 
 class DecoderTap:
-    """Output-block patch that keeps ``h`` at the taps and ends the autograd graph at the last one."""
+    """Output-block patch that keeps ``h`` at the taps and ends the autograd graph at the last one.
 
-    def __init__(self, blocks: tuple[int, ...]) -> None:
-        self.blocks = blocks
+    ends: the evaluation ends there, too: nothing but features is wanted of it.
+    """
+
+    def __init__(self, blocks: tuple[int, ...], convention: Convention = OURS, ends: bool = False) -> None:
+        self.blocks, self.convention, self.ends = blocks, convention, ends
         self.features: list[Tensor] = []
 
     def __call__(self, h: Tensor, skip: Tensor, options: Options) -> tuple[Tensor, Tensor]:
         index = options["block"][1]
         if index in self.blocks:
             self.features.append(h)
+            if self.ends and index == self.blocks[-1]:
+                raise Enough
         return (h, skip) if index < self.blocks[-1] else (h.detach(), skip.detach())
 
     def to_grid(self) -> Features:
@@ -79,7 +85,7 @@ class DecoderTap:
             raise DragonError(
                 "a patch that saves time (EasyCache, TeaCache, …) left out the UNet at this step: bypass it, guidance needs every step"
             )
-        features = to_grid(tuple(self.features))
+        features = self.convention.brought_to_grid(tuple(self.features))
         self.features.clear()
         return features
 
@@ -132,6 +138,7 @@ class Run:
     scale: GuidanceScale
     sharing: Sharing | None
     attention: SharedAttention | None = None
+    convention: Convention = OURS
     path: Tensor | None = None
     branch_step: BranchStep | None = None
     on_features: dict[tuple[int, int, int], chain.Layout] = field(default_factory=dict)
@@ -147,6 +154,21 @@ class Run:
                 "or an fp16 checkpoint needs less.",
                 tally.offloaded / MIB,
             )
+
+
+def until_enough(executor: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """DIFFUSION_MODEL wrapper of an evaluation that may end early: what comes out of it then means nothing."""
+    try:
+        return executor(z, *args, **kwargs)
+    except Enough:
+        return torch.zeros_like(z)
+
+
+def wrap(options: Options, wrapper: Callable[..., Tensor]) -> None:
+    """Put a DIFFUSION_MODEL wrapper round all others of one evaluation's own options."""
+    wrappers = options["transformer_options"].setdefault("wrappers", {})
+    kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+    wrappers[kind] = {STATE: [wrapper], **wrappers.get(kind, {})}
 
 
 def with_patch(options: Options, exchange: TokenExchange | None, tap: DecoderTap | None) -> Options:
@@ -198,10 +220,12 @@ class GuidedEvaluation:
             raise DragonError("there is no energy to guide with")
         self.unet, self.run, self.branch_step, self.inner = unet, run, branch_step, inner
         self.layout, self.prompts = run.layout, prompts
+        # What is compared is seen by an evaluation of its own, where the one for the prediction shares attention.
+        self.plain = run.convention.plain_features and bool(branch_step.tokens)
         self.batch, self.sigma, self.noise_model = x.shape[0], float(sigma), noise_model
         self.to_z = noise_model.gradient_scale(sigma).float()
         self.grid = tuple(x.shape[-2:])
-        self.tap = DecoderTap(run.blocks)
+        self.tap = DecoderTap(run.blocks, run.convention, ends=self.plain)
         self.shares: dict[Any, Tensor] = {}
         self.rows: list[Row] = []
         self.positive = x
@@ -219,13 +243,15 @@ class GuidedEvaluation:
                 "the positive conditioning is switched off at this step (its timestep range): guidance needs it at every step"
             )
         self.others = others_act(positive, args["model_options"].get("transformer_options", {}))
-        tapped = with_patch(args["model_options"], None, self.tap)
+        tapped = with_patch(args["model_options"], TokenExchange() if self.plain else None, self.tap)
         transformer = tapped["transformer_options"]
         transformer[ATTENTION] = differentiable_attention(transformer.get(ATTENTION))
-        wrappers = transformer.setdefault("wrappers", {})
-        kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
-        wrappers[kind] = {STATE: [self._differentiate], **wrappers.get(kind, {})}
+        wrap(tapped, self._differentiate)
         self.positive = self._evaluate(args, [positive, None], tapped)[0]
+        if self.plain:
+            both = self._evaluate(args, [positive, negative], args["model_options"])
+            self.positive = both[0]
+            return both
         if negative is None:
             return [self.positive, torch.zeros_like(self.positive)]
         return [self.positive, self._evaluate(args, [None, negative], args["model_options"])[1]]
@@ -244,7 +270,7 @@ class GuidedEvaluation:
         offload = offload_for(self.unet, z.device)
         with differentiable(self.others, offload):
             z = z.detach().requires_grad_(True)
-            out = executor(z, *args, **kwargs)
+            out = until_enough(executor, z, *args, **kwargs)
             views = self._views(self.tap.to_grid(), len(shares))
             energies = chain.evaluate(self._laid_out(views.generation, len(shares)), views)
             mask = self.layout.edit_mask
@@ -267,7 +293,7 @@ class GuidedEvaluation:
 
     def _laid_out(self, features: Features, repeats: int) -> chain.Layout:
         """The edits on the grid of the features; worked out once for each size (a patch may change it on the way) and number of rows."""
-        height, width = features[0].shape[-2:]
+        height, width = self.run.convention.grid(features)
         place = (height, width, repeats)
         if place not in self.run.on_features:
             edits = tuple(edit.on(features[0].device, repeats) for edit in self.layout.edits)

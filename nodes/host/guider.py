@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_patcher
@@ -13,11 +14,13 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ...dragon_core.diffusion.convention import OURS, Convention
 from ...dragon_core.diffusion.frames import as_pictures, as_video
 from ...dragon_core.diffusion.guidance import GuidanceScale
 from ...dragon_core.diffusion.loop import Prediction
 from ...dragon_core.diffusion.noise_model import FLOW, NoiseModel
 from ...dragon_core.diffusion.schedule import EditSchedule
+from ...dragon_core.diffusion.sharing import Sharing
 from ...dragon_core.diffusion.steps import unit_noise
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits import chain
@@ -25,9 +28,9 @@ from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
 from . import residual
 from .backbones.base import Tokens
-from .evaluation import BranchOutputs, BranchStep, DecoderTap, EnergyReading, GuidedEvaluation, Run, with_patch
+from .evaluation import BranchOutputs, BranchStep, DecoderTap, EnergyReading, GuidedEvaluation, Run, until_enough, with_patch, wrap
 from .gradients import make_differentiable, out_of_inference
-from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident
+from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident, weight_patches
 from .tokens import SHARING, STATE
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,19 @@ class HostPrediction(Prediction):
     """A prediction that also remembers the denoised latent as ComfyUI computed it, bit for bit."""
 
     denoised: Tensor | None = None
+
+
+def same_prompt(conditioning: list[Options], other: list[Options]) -> bool:
+    """Whether two converted conditionings say the same, so that one evaluation serves for both."""
+
+    def text(cond: Options) -> tuple[Tensor | None, ...]:
+        return cond.get("cross_attn"), cond.get("pooled_output")
+
+    def equal(a: Tensor | None, b: Tensor | None) -> bool:
+        return a is b if a is None or b is None else torch.equal(a, b)
+
+    pairs = zip(conditioning, other, strict=False)
+    return len(conditioning) == len(other) and all(equal(a, b) for c, d in pairs for a, b in zip(text(c), text(d), strict=True))
 
 
 class DragonGuidance(comfy.samplers.CFGGuider):
@@ -65,6 +81,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         paper_scale: bool = False,
         draft: Tensor | None = None,
         residual_weight: float = 0.0,
+        convention: Convention = OURS,
     ) -> None:
         self.backbone = backbone_of(model)
         trajectory = branch.trajectory
@@ -73,20 +90,27 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with "
                 f"the model you sample with"
             )
+        if any(known.patches != weight_patches(model) for known in branch.trajectories):
+            log.warning(
+                "Dragon: the picture was inverted or recorded with other LoRAs than it is edited with, so guidance compares unlike things: "
+                "give both nodes the model behind the same LoRA loader"
+            )
         reference = None if branch.reference is None else branch.reference.image_size
         edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference, trajectory.latents.shape[1])
         pull = strength if edits and self.backbone.gradients else 0.0
         super().__init__(resident(model) if pull > 0 else model)
         self.branch = branch
-        self.edits = edits
+        self.edits = chain.by(convention, chain.with_kappa(edits) if paper_scale else edits)
+        self.convention = convention
         self.pictures = branch.trajectories if any(edit.needs_reference for edit in edits) else (trajectory,)
         self.strength, self.unused = pull, bool(edits) and strength > pull
         self.schedule = schedule
-        self.paper_scale = paper_scale
+        self.kappa = max(edit.kappa for edit in edits) if paper_scale and edits else None
         self.draft = self._fitting(draft)
         self.residual = residual_weight
         self.run: Run | None = None
         self.known: list[list[Options]] = []
+        self.compared: list[list[Options]] = []
         self.readings: list[EnergyReading] = []
 
     def set_branch_conds(self, positive: Any, negative: Any) -> None:
@@ -138,26 +162,25 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         if torch.count_nonzero(noise):
             raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
         grid, pictures = (given.shape[-2], given.shape[-1]), given.shape[0]
+        chain.check_counts(self.edits, pictures)
         edits = tuple(edit.on(device, 1) for edit in self.edits)
         layout = chain.Layout.of(edits, grid) if edits else None
-        for masks in {r.source.shape[0] for r in layout.own} if layout else ():
-            if masks not in (1, pictures):
-                raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
         along = [picture.along(sigmas) for picture in self.pictures]
         if self.unused:
             log.info("Dragon: energies say what the edit is; their pull is not used, as no gradient goes through %s", trajectory.family)
         if self.strength > 0:
             require_loaded(self.model_patcher)
             make_differentiable(self.inner_model.diffusion_model)
-        sharing = self.model_options.get("transformer_options", {}).get(SHARING)
+        sharing = self._sharing()
         self.run = Run(
             pictures=tuple(picture for picture, _ in along),
             first=along[0][1],
             blocks=self.backbone.tap_blocks(self.inner_model.diffusion_model, self.branch.taps) if self.backbone.gradients else (),
             layout=layout,
-            scale=GuidanceScale(self.strength, max(edit.kappa for edit in edits) if self.paper_scale and edits else None),
+            scale=GuidanceScale(self.strength, self.kappa),
             sharing=sharing,
             attention=None if sharing is None else self.backbone.attention(self.model_patcher, sharing, edits),
+            convention=self.convention,
         )
         try:
             # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
@@ -165,8 +188,11 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 latent = as_video(known.latents[-1].to(latent_image), known.frames)
                 shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
                 conds = {"positive": self.conds.pop(KNOWN + str(i))}
+                if self.convention.edit_prompt and not same_prompt(conds["positive"], self.conds["positive"]):
+                    conds["edit"] = [{key: value for key, value in c.items() if key != "control"} for c in self.conds["positive"]]
                 conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
                 self.known.append(conds["positive"])
+                self.compared.append(conds.get("edit", conds["positive"]))
             if self.edits:
                 seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
                 self.run.path = self._edited_path(seed or 0)
@@ -175,7 +201,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
             self.conds |= {KNOWN + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
-            self.known = []
+            self.known, self.compared = [], []
             self.readings = self.run.readings
             self.run = None
 
@@ -225,51 +251,77 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         size, cell = self.branch.trajectory.image_size, self.branch.trajectory.pixels_per_cell
         if not self.edits:
             return torch.zeros(1, *size)
-        return chain.changed_mask(tuple(edit.on(torch.device("cpu"), 1) for edit in self.edits), size, CHANGED_MARGIN * cell // 2)
+        edits = chain.by(OURS, self.edits)
+        return chain.changed_mask(tuple(edit.on(torch.device("cpu"), 1) for edit in edits), size, CHANGED_MARGIN * cell // 2)
+
+    def _sharing(self) -> Sharing | None:
+        """How and when keys and values are shared, None where the model has no attention patch."""
+        sharing: Sharing | None = self.model_options.get("transformer_options", {}).get(SHARING)
+        return sharing and replace(sharing, window=self.convention.sharing_window(self.edits, sharing.window))
 
     def predict_noise(self, x: Tensor, timestep: Tensor, model_options: Options | None = None, seed: int | None = None) -> Tensor:
         """The denoised latent for samplers that know nothing of us: guidance is folded in."""
         pictures, sigma = as_pictures(x), timestep.flatten()[0]
         step, share = self.running().pictures[0].step_at(float(sigma)), float(self.noise_model.progress(sigma))
-        p = self.predict(pictures, step, sigma, self.schedule.guided(step, share), model_options or {}, seed)
+        p = self._predict(pictures, step, sigma, self.schedule.guided(step, share), model_options or {}, seed, super().predict_noise)
         denoised = pictures - p.direction * sigma if p.denoised is None else p.denoised
         guided = denoised if p.guidance is None else denoised - self.noise_model.guidance_scale(sigma) * p.guidance
         return as_video(guided, self.branch.trajectory.frames)
 
     def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
-        """One step's prediction, evaluating no more rows than it needs."""
+        """One step's prediction for DragonEuler, which other packs' PREDICT_NOISE wrappers see as they see any sampler's."""
+        kind = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
+        wrappers = comfy.patcher_extension.get_all_wrappers(kind, self.model_options, is_model_options=True)
+        stock = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().predict_noise, self, wrappers)
+        return self._predict(x, step, sigma, guided, options, seed, stock.execute)
+
+    def conditional(self, x: Tensor, sigma: Tensor, options: Options) -> Tensor:
+        """The direction of the conditional prediction alone, without guidance and shared attention: one row."""
+        run, latent = self.running(), as_video(x, self.branch.trajectory.frames)
+        timestep = sigma.reshape(1).expand(latent.shape[0])
+        with ExitStack() as stack:
+            mine = with_patch(options, None, None)
+            if run.attention is not None:
+                mine = stack.enter_context(run.attention.sharing(mine, latent, None))
+            denoised = comfy.samplers.calc_cond_batch(self.inner_model, [self.conds["positive"]], latent, timestep, mine)[0]
+        return (x - as_pictures(denoised)) / sigma
+
+    def _predict(
+        self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None, stock: Callable[..., Tensor]
+    ) -> HostPrediction:
+        """One step's prediction, evaluating no more rows than it needs. ``stock``: ComfyUI's own ``predict_noise``."""
         run = self.running()
         guided = guided and self.strength > 0
         share = run.sharing is not None and run.sharing.window.contains(float(self.noise_model.progress(sigma)))
         timestep = sigma.reshape(1).expand(x.shape[0])
         transfers = self.residual > 0 and any(picture.renoised for picture in run.pictures)
         if transfers and run.layout is None:
-            return self._unedited(x, sigma, options, seed)
+            return self._unedited(x, sigma, options, seed, stock)
         branch_step = self._branch_step(step, timestep, options, guided, share) if guided or share or transfers else None
         with ExitStack() as stack:
             mine = with_patch(options, None, None)
             if run.attention is not None:
                 tokens = branch_step.tokens if share and branch_step else None
                 mine = stack.enter_context(run.attention.sharing(mine, as_video(x, self.branch.trajectory.frames), tokens))
-            p = self._evaluate(x, sigma, branch_step if guided else None, mine, seed)
+            p = self._evaluate(x, sigma, branch_step if guided else None, mine, seed, stock)
         return p if branch_step is None or branch_step.residual is None else self._with_residual(p, branch_step.residual, sigma)
 
-    def _unedited(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None) -> HostPrediction:
+    def _unedited(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None, stock: Callable[..., Tensor]) -> HostPrediction:
         """Without an edit the generation is the known picture, too, and what the model misses of it is what its own prediction lacks."""
         clean = self.running().pictures[0].latents[-1].to(x)
         if self.residual == 1:
             direction = (x - clean) / sigma
             return HostPrediction(direction, direction, None, clean)
-        p = self._alone(x, sigma, options, seed)
+        p = self._alone(x, sigma, options, seed, stock)
         return self._with_residual(p, clean - (x - sigma * p.direction), sigma)
 
-    def _alone(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None) -> HostPrediction:
+    def _alone(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None, stock: Callable[..., Tensor]) -> HostPrediction:
         """Neither guided nor seeing anything but itself."""
         run, mine = self.running(), with_patch(options, None, None)
         if run.attention is None:
-            return self._evaluate(x, sigma, None, mine, seed)
+            return self._evaluate(x, sigma, None, mine, seed, stock)
         with run.attention.sharing(mine, as_video(x, self.branch.trajectory.frames), None) as alone:
-            return self._evaluate(x, sigma, None, alone, seed)
+            return self._evaluate(x, sigma, None, alone, seed, stock)
 
     def _with_residual(self, p: HostPrediction, missing: Tensor, sigma: Tensor) -> HostPrediction:
         """A prediction with what the model missed of the known picture added to it."""
@@ -277,18 +329,20 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         denoised = None if p.denoised is None else p.denoised + added
         return HostPrediction(p.direction - added / sigma, p.positive - added / sigma, p.guidance, denoised)
 
-    def _evaluate(self, x: Tensor, sigma: Tensor, branch_step: BranchStep | None, mine: Options, seed: int | None) -> HostPrediction:
+    def _evaluate(
+        self, x: Tensor, sigma: Tensor, branch_step: BranchStep | None, mine: Options, seed: int | None, stock: Callable[..., Tensor]
+    ) -> HostPrediction:
         """``branch_step``: what to be guided by, None where nothing guides. ``mine``: model options of this evaluation's own."""
         run = self.running()
         if branch_step is None or run.layout is None:
-            denoised = self._denoised(x, sigma, mine, seed)
+            denoised = self._denoised(x, sigma, mine, seed, stock)
             direction = (x - denoised) / sigma
             return HostPrediction(direction, direction, None, denoised)
         unet = self.inner_model.diffusion_model
         inner = mine.get("sampler_calc_cond_batch_function")
         split = GuidedEvaluation(unet, run, branch_step, x, sigma, self.noise_model, inner, self.original_conds)
         mine["sampler_calc_cond_batch_function"] = split
-        denoised = self._denoised(x, sigma, mine, seed)
+        denoised = self._denoised(x, sigma, mine, seed, stock)
         direction = (x - denoised) / sigma
         eps = self.noise_model.noise(x, direction, sigma)
         gradient = split.gradient()
@@ -296,10 +350,10 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         run.readings.append(split.reading(branch_step.step, guidance, eps))
         return HostPrediction(direction, (x - split.positive) / sigma, guidance, denoised)
 
-    def _denoised(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None) -> Tensor:
+    def _denoised(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None, stock: Callable[..., Tensor]) -> Tensor:
         """ComfyUI's own estimate of the clean pictures (B, C, h, w), as videos where the model takes those."""
         latent = as_video(x, self.branch.trajectory.frames)
-        return as_pictures(super().predict_noise(latent, sigma.reshape(1).expand(latent.shape[0]), options, seed))
+        return as_pictures(stock(latent, sigma.reshape(1).expand(latent.shape[0]), options, seed))
 
     @property
     def noise_model(self) -> NoiseModel:
@@ -317,36 +371,67 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         if known is None or known.sigma != sigma or (guided and not known.source.features):
             source, *others = (self._branch_outputs(i, timestep, options, guided, share) for i in range(len(self.known)))
             reference = others[0] if others else None
-            tokens = {} if run.attention is None else run.attention.joined(source.tokens, reference.tokens if reference else None)
+            others_tokens = reference.tokens if reference else None
+            tokens = run.attention.joined(source.tokens, others_tokens) if share and run.attention is not None else {}
             known = run.branch_step = BranchStep(step, sigma, source, reference, tokens, residual.edited(run, source, reference))
         return known
 
     def _branch_outputs(self, index: int, timestep: Tensor, options: Options, guided: bool, share: bool) -> BranchOutputs:
-        """One evaluation of the source (0) or the second picture (1) at a step of its trajectory."""
+        """The source (0) or the second picture (1) at a step of its trajectory: one evaluation, or two where features are wanted under
+        another prompt. Each ends as soon as it has given what is wanted.
+        """
+        known, compared = self.known[index], self.compared[index]
+        if not guided or known is compared:
+            return self._evaluated(index, timestep, options, known, guided, share)
+        features = self._evaluated(index, timestep, options, compared, True, False, missed=False).features
+        if not share and not self._transfers(index):
+            return BranchOutputs(features, {})
+        return replace(self._evaluated(index, timestep, options, known, False, share), features=features)
+
+    def _transfers(self, index: int) -> bool:
+        """Whether what the model misses of a known picture is taken along with the edit."""
+        return self.residual > 0 and self.running().pictures[index].renoised and bool(self.edits)
+
+    def _evaluated(
+        self,
+        index: int,
+        timestep: Tensor,
+        options: Options,
+        conds: list[Options],
+        guided: bool,
+        share: bool,
+        missed: bool = True,
+    ) -> BranchOutputs:
+        """One evaluation of a known picture, under one prompt: features where it is to guide, tokens where they are shared."""
         run = self.running()
         picture = run.pictures[index]
         x = as_video(picture.at(float(timestep[0])).to(timestep.device, torch.float32), picture.frames)
         timestep = timestep[: timestep.shape[0] // max(1, self.branch.trajectory.frames)]
         x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
         # One prompt is enough to look at the picture with: the first of the whole picture that is on at this noise level.
-        whole = (cond for cond in self.known[index] if "area" not in cond)
+        whole = (cond for cond in conds if "area" not in cond)
         conditioning = next((cond for cond in whole if comfy.samplers.get_area_and_mult(cond, x, timestep) is not None), None)
         if conditioning is None:
             raise DragonError(
                 "at this step the inversion has no prompt for the whole picture (timestep ranges, ConditioningSetArea, ConditioningSetMask "
                 "with mask bounds): invert with one"
             )
-        tap = DecoderTap(run.blocks) if guided else None
+        last = run.attention.last_block if share and run.attention is not None else None
+        tokens_last = last is not None and (not guided or last >= run.blocks[-1])
+        missed = missed and self._transfers(index)
+        ends = not missed and (not share or (last is not None and not tokens_last))
+        tap = DecoderTap(run.blocks, run.convention, ends) if guided else None
         tokens: Tokens = {}
         with ExitStack() as stack:
             mine = with_patch(options, None, tap)
             if run.attention is not None and share:
-                mine, tokens = stack.enter_context(run.attention.collecting(mine, x))
+                mine, tokens = stack.enter_context(run.attention.collecting(mine, x, tokens_last and not missed))
             elif run.attention is not None:
                 mine = stack.enter_context(run.attention.sharing(mine, x, None))
+            wrap(mine, until_enough)
             (predicted,) = comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
         missing = None
-        if self.residual > 0 and picture.renoised and self.edits:
+        if missed:
             seen = tokens if share and self.backbone.gradients else None  # a transformer's are turned to where the edit puts them
             generated = residual.as_generated(self, predicted, conditioning, x, timestep, options, seen)
             missing = picture.latents[-1].to(x) - as_pictures(generated)

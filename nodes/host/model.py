@@ -48,6 +48,11 @@ def backbone_of(model: comfy.model_patcher.ModelPatcher) -> Backbone:
     return UNet() if plain else Transformer()
 
 
+def weight_patches(model: comfy.model_patcher.ModelPatcher) -> str | None:
+    """Tells LoRAs and other patches of weights apart; None without any. Of two loaders with the same LoRA each has its own."""
+    return str(model.patches_uuid) if model.patches else None
+
+
 def require_supported(model: comfy.model_patcher.ModelPatcher) -> None:
     """Raise unless the model can be edited with."""
     backbone_of(model)

@@ -65,6 +65,9 @@ class DragonEuler(comfy.samplers.Sampler):
             if callback is not None:
                 callback(step - span[0], as_video(x0, trajectory.frames), as_video(x, trajectory.frames), steps)
 
+        def fresh(x: Tensor, step: int, sigma: Tensor) -> Tensor:
+            return guider.conditional(x, sigma, options)
+
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
         region, blending = None, None
         if run.layout is not None and run.path is not None:
@@ -73,7 +76,9 @@ class DragonEuler(comfy.samplers.Sampler):
             injected = self.hold_object_until if any(edit.edits_trajectory for edit in guider.edits) else 0.0
             shares = trajectory.noise_model.progress(trajectory.sigmas[:-1]).tolist()
             blending = LatentBlending(run.path, outside, injected_steps(shares, injected), free)
-        x = run_edit(x, trajectory.sigmas.to(sigmas), predict, windows, region, seed or 0, on_step, blending, span, trajectory.noise_model)
+        ask = fresh if guider.convention.fresh_travel else None
+        levels, noise_model = trajectory.sigmas.to(sigmas), trajectory.noise_model
+        x = run_edit(x, levels, predict, windows, region, seed or 0, on_step, blending, span, noise_model, ask)
         return sampling.inverse_noise_scaling(sigmas[-1], as_video(x, trajectory.frames))
 
 

@@ -34,13 +34,22 @@ class Tokens:
 Layers = dict[tuple[int, int], Tokens]
 
 
+class Enough(Exception):
+    """Ends an evaluation whose output nobody wants, once it has given what is wanted of it."""
+
+
 @dataclass
 class TokenExchange:
-    """Self-attention tokens of the decoder during one evaluation: collected from a known picture, or shared with the generation."""
+    """Self-attention tokens of the decoder during one evaluation: collected from a known picture, or shared with the
+    generation.
+
+    last: the layer after whose tokens the evaluation has given enough.
+    """
 
     collected: Layers | None = None
     shared: Layers | None = None
     sharing: Sharing = field(default_factory=Sharing)
+    last: tuple[int, int] | None = None
 
 
 def patch_attention(model: comfy.model_patcher.ModelPatcher, sharing: Sharing) -> comfy.model_patcher.ModelPatcher:
@@ -70,6 +79,8 @@ def exchange_tokens(query: Tensor, key: Tensor, value: Tensor, options: Options)
     if exchange.collected is not None:
         height, width = options["activations_shape"][-2:]
         exchange.collected[place] = Tokens(key, value, (height, width))
+        if place == exchange.last:
+            raise Enough
     if exchange.shared is not None:
         shared, mode = exchange.shared[place], exchange.sharing.mode
         return query, merge_tokens(key, shared.key, mode), merge_tokens(value, shared.value, mode)

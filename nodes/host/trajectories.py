@@ -11,7 +11,7 @@ from torch import Tensor
 from ...dragon_core.diffusion.frames import as_pictures
 from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
-from .model import family, fingerprint, noise_model_of
+from .model import family, fingerprint, noise_model_of, weight_patches
 
 #: Pixels that a cell of these latents covers, where the host does not say so yet (releases before 2026); 8 in all others.
 CELLS = {"Flux2": 16, "HunyuanImage21": 32, "Wan22": 16, "HunyuanVideo15": 16, "LTXV": 32, "ChromaRadiance": 1}
@@ -22,7 +22,7 @@ def trajectory_of(model: comfy.model_patcher.ModelPatcher, positive: Any, path: 
     pictures = torch.stack([as_pictures(level) for level in path])
     frames = path.shape[3] if path.ndim == 6 else 0
     said = (fingerprint(model), family(model), pixels_per_cell(model), noise_model_of(model))
-    return Trajectory(pictures, sigmas.cpu().clone(), positive, *said, frames=frames, **more)
+    return Trajectory(pictures, sigmas.cpu().clone(), positive, *said, frames=frames, patches=weight_patches(model), **more)
 
 
 def pixels_per_cell(model: comfy.model_patcher.ModelPatcher) -> int:

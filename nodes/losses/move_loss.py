@@ -44,6 +44,13 @@ class DragonMoveLoss(io.ComfyNode):
                         ),
                     )
                 ),
+                advanced(
+                    io.Mask.Input(
+                        "fill",
+                        optional=True,
+                        tooltip="White over what the old place should come to look like, in your picture. Without one: what is near it.",
+                    )
+                ),
                 energy_input(),
             ],
             outputs=[energy_output()],
@@ -60,10 +67,12 @@ class DragonMoveLoss(io.ComfyNode):
         w_contrast: float,
         w_inpaint: float,
         start_latent: StartLatent,
+        fill: torch.Tensor | None = None,
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
             mask = stacked(mask)
             shift = AffineWarp(image_size=(mask.shape[-2], mask.shape[-1]), shift=(dx, dy))
-            move = Move(mask, shift, MoveWeights(w_edit, w_content, w_contrast, w_inpaint), start_latent)
+            weights = MoveWeights(w_edit, w_content, w_contrast, w_inpaint)
+            move = Move(mask, shift, weights, start_latent, None if fill is None else stacked(fill))
         return io.NodeOutput((*(energy or ()), move))

@@ -16,7 +16,6 @@ from ..schema.guidance_inputs import (
     ScaleUnit,
     branch_inputs,
     draft_input,
-    edits_in,
     energy_input,
     guidance_windows,
     residual_input,
@@ -72,8 +71,7 @@ class DragonGuider(io.ComfyNode):
         with named(cls):
             windows = guidance_windows(guide_every_until, guide_until)
             start = draft["samples"] if draft else None
-            edits = edits_in(scale_unit, energy)
-            guider = NamedGuidance(model, branch, edits, energy_scale, windows, scale_unit == "paper", start, residual)
+            guider = NamedGuidance(model, branch, energy or (), energy_scale, windows, scale_unit == "paper", start, residual)
             guider.set_branch_conds(positive, negative)
             guider.set_cfg(cfg)
         return io.NodeOutput(guider, guider.changed())

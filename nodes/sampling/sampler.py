@@ -16,14 +16,13 @@ from ..schema.guidance_inputs import (
     ScaleUnit,
     branch_inputs,
     draft_input,
-    edits_in,
     energy_input,
     residual_input,
     stochastic_inputs,
     strength_inputs,
 )
 from ..schema.links import CATEGORY, ReadingsLink, named, searched_as
-from ..schema.presets import WIDGETS, Settings, chosen, preset_input
+from ..schema.presets import WIDGETS, Settings, chosen, plain_features_input, preset_input
 
 
 class DragonSampler(io.ComfyNode):
@@ -52,6 +51,7 @@ class DragonSampler(io.ComfyNode):
                 *stochastic_inputs(),
                 preset_input(),
                 residual_input(),
+                plain_features_input(),
                 energy_input(),
                 draft_input(),
             ],
@@ -86,6 +86,7 @@ class DragonSampler(io.ComfyNode):
         hold_object_until: float,
         preset: str = WIDGETS,
         residual: float = RESIDUAL,
+        plain_features: bool = False,
         energy: Chain = (),
         draft: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
@@ -105,10 +106,10 @@ class DragonSampler(io.ComfyNode):
                 hold_object_until=hold_object_until,
                 residual=residual,
             )
-            use = chosen(preset, widgets)
+            use = chosen(preset, widgets, plain_features)
             start = draft["samples"] if draft else None
-            edits = edits_in(use.scale_unit, energy)
-            guider = DragonGuidance(model, branch, edits, energy_scale, use.windows, use.scale_unit == "paper", start, use.residual)
+            paper = use.scale_unit == "paper"
+            guider = DragonGuidance(model, branch, energy or (), energy_scale, use.windows, paper, start, use.residual, use.convention)
             euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
             samples = run_sampling(guider, positive, negative, cfg, euler, seed, callback)

@@ -7,7 +7,6 @@ from typing import Literal
 from comfy_api.latest import io
 
 from ...dragon_core.diffusion.schedule import EditSchedule, Window
-from ...dragon_core.edits.chain import Chain, with_kappa
 from .links import BranchLink, EnergyLink, advanced
 
 #: The paper's windows; where ours differ, the benchmark on the bundled model chose (docs/ablation.md).
@@ -66,11 +65,6 @@ def energy_input() -> io.Input:
     return EnergyLink.Input(
         "energy", optional=True, tooltip="From an energy node such as DragonMoveLoss; without one the source picture comes back."
     )
-
-
-def edits_in(unit: ScaleUnit, energy: Chain | None) -> Chain:
-    """What is linked to :func:`energy_input`, as the unit of energy_scale needs it."""
-    return with_kappa(energy or ()) if unit == "paper" else energy or ()
 
 
 def draft_input() -> io.Input:

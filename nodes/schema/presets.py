@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from comfy_api.latest import io
 
+from ...dragon_core.diffusion.convention import AUTHORS, OURS, Convention
 from ...dragon_core.diffusion.schedule import EditSchedule
 from .guidance_inputs import ScaleUnit, guidance_windows, stochastic_schedule
 from .links import advanced
@@ -16,10 +17,13 @@ WIDGETS = "as set here"
 
 @dataclass(frozen=True)
 class Settings:
-    """DragonSampler's advanced widgets, under their own names; the defaults are the authors' (docs/method.md, section 9, T = 50)."""
+    """DragonSampler's advanced widgets, under their own names; the defaults are the authors' (docs/method.md, section 9, T = 50).
+
+    convention: what no widget says.
+    """
 
     scale_unit: ScaleUnit = "paper"
-    guide_every_until: float = 0.2
+    guide_every_until: float = 0.6
     guide_until: float = 0.6
     travel_passes: int = 1
     travel_start: float = 0.4
@@ -31,6 +35,7 @@ class Settings:
     hold_background: float = 0.0
     hold_object_until: float = 0.0
     residual: float = 0.0
+    convention: Convention = AUTHORS
 
     @property
     def windows(self) -> EditSchedule:
@@ -44,8 +49,8 @@ class Settings:
 
 
 DRAGON_DIFFUSION = Settings()
-#: Of 50 steps: time travel at 22, 24, 26 and 28, regional SDE from 11 to 19.
-DIFF_EDITOR = replace(DRAGON_DIFFUSION, travel_passes=3, travel_start=0.42, sde_strength=0.4, sde_outside=0.2, sde_start=0.22)
+#: Of 50 steps: guidance thinned out from 10 on, time travel at 22, 24, 26 and 28, regional SDE from 11 to 19.
+DIFF_EDITOR = replace(DRAGON_DIFFUSION, guide_every_until=0.2, travel_passes=3, travel_start=0.42, sde_strength=0.4, sde_start=0.22)
 PRESETS = {"DragonDiffusion": DRAGON_DIFFUSION, "DiffEditor": DIFF_EDITOR}
 
 
@@ -56,13 +61,29 @@ def preset_input() -> io.Input:
             options=[WIDGETS, *PRESETS],
             default=WIDGETS,
             tooltip=(
-                "The authors' schedule in place of the advanced widgets above: guidance windows, time travel, SDE, no holds, the paper's "
-                "unit. energy_scale and cfg stay yours: the authors take 0.5 and 4 for moving; the help page lists the other tasks."
+                "All as in the authors' code, in place of the advanced widgets above: guidance windows, time travel, SDE, no holds, the "
+                "paper's unit, their energies. energy_scale and cfg stay yours: the authors take 0.5 and 4 for moving; the help page lists "
+                "the other tasks."
             ),
         )
     )
 
 
-def chosen(preset: str, widgets: Settings) -> Settings:
+def plain_features_input() -> io.Input:
+    return advanced(
+        io.Boolean.Input(
+            "plain_features",
+            default=False,
+            optional=True,
+            tooltip=(
+                "Compare what the model sees without shared keys and values, as the authors' second UNet does. One more evaluation at each "
+                "step that guides and shares."
+            ),
+        )
+    )
+
+
+def chosen(preset: str, widgets: Settings, plain_features: bool = False) -> Settings:
     """The widgets' settings, or those of a preset."""
-    return PRESETS.get(preset, widgets)
+    use = PRESETS.get(preset, replace(widgets, convention=OURS))
+    return replace(use, convention=replace(use.convention, plain_features=plain_features))

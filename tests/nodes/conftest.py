@@ -13,6 +13,7 @@ from real_comfyui import Execute, execute, pack, refused, run, watched
 
 import torch  # isort: skip - real_comfyui decides on the device before
 
+
 @dataclass(frozen=True)
 class Mini:
     """The bundled model, as its node gives it."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..features import Features, region_mean, similarity
-from .form import attraction
+from .form import AVERAGED, Form
 
 
-def appearance_energy(generation: Features, reference: Features, region: Tensor, wanted: Tensor, weight: float) -> Tensor:
-    """``region`` (M, h, w) on the generation's grid, ``wanted`` (M', h', w') on the reference's."""
+def appearance_energy(
+    generation: Features, reference: Features, region: Tensor, wanted: Tensor, weight: float, form: Form = AVERAGED
+) -> Tensor:
+    """``region`` (M, h, w) on the generation's grid, ``wanted`` (M', h', w') on the reference's. The means are compared by S always."""
     pairs = zip(region_mean(generation, region), region_mean(reference, wanted), strict=True)
-    return attraction(weight, torch.stack([similarity(g, r) for g, r in pairs]).mean(0))
+    return form.attraction(weight, [similarity(g, r) for g, r in pairs])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..features import Features, masked_mean, similarity_map
-from .form import attraction, nothing
+from ..features import Features, masked_mean
+from .form import AVERAGED, Form, nothing
 
 
-def content_energy(generation: Features, reference: Features, rest: Tensor, weight: float) -> Tensor:
+def content_energy(generation: Features, reference: Features, rest: Tensor, weight: float, form: Form = AVERAGED) -> Tensor:
     if weight == 0:
         return nothing(generation)
-    return attraction(weight, masked_mean(similarity_map(generation, reference), rest))
+    maps = [form.similarity(g, r) for g, r in zip(generation, reference, strict=True)]
+    return form.attraction(weight, maps, lambda similar: masked_mean(similar, rest))

@@ -11,4 +11,4 @@ from .form import nothing
 def contrast_energy(generation: Features, reference: Features, vacated: Tensor, weight: float) -> Tensor:
     if weight == 0:
         return nothing(generation)
-    return weight * masked_mean(similarity_map(generation, reference), vacated)
+    return weight * masked_mean(similarity_map(generation, reference, (vacated.shape[-2], vacated.shape[-1])), vacated)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from ..features import Features, region_mean, similarity
-from .form import attraction, nothing
+from ..features import Features
+from .appearance import appearance_energy
+from .form import AVERAGED, Form, nothing
 
 
-def inpaint_energy(generation: Features, reference: Features, vacated: Tensor, fill: Tensor, weight: float) -> Tensor:
+def inpaint_energy(
+    generation: Features, reference: Features, vacated: Tensor, fill: Tensor, weight: float, form: Form = AVERAGED
+) -> Tensor:
     if weight == 0:
         return nothing(generation)
-    pairs = zip(region_mean(generation, vacated), region_mean(reference, fill), strict=True)
-    energy = attraction(weight, torch.stack([similarity(g, r) for g, r in pairs]).mean(0))
-    return energy * (vacated.sum((1, 2)) > 1e-6)
+    return appearance_energy(generation, reference, vacated, fill, weight, form) * (vacated.sum((1, 2)) > 1e-6)

@@ -10,34 +10,55 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..features import Features, similarity
-from .form import attraction, nothing
+from .form import AVERAGED, Form, nothing
 
 #: Cells to either side of a point that belong to its patch.
 AROUND = 1
 
 
 def points_energy(
-    generation: Features, reference: Features, handles: Tensor, targets: Tensor, image_size: tuple[int, int], weight: float
+    generation: Features,
+    reference: Features,
+    handles: Tensor,
+    targets: Tensor,
+    image_size: tuple[int, int],
+    weight: float,
+    form: Form = AVERAGED,
 ) -> Tensor:
     """Pulls what is at each target towards what was at its handle; the mean over the pairs: (B,)."""
     wanted, found = patches(reference, handles, image_size), patches(generation, targets, image_size)
-    similar = torch.stack([similarity(f, w).mean(-1) for f, w in zip(found, wanted, strict=True)]).mean(0)
-    return attraction(weight, similar).mean(1)
+    similar = [form.similarity(f, w).mean(-1) for f, w in zip(found, wanted, strict=True)]
+    return form.attraction(weight, similar).mean(1)
 
 
 def repulsion_energy(
-    generation: Features, reference: Features, handles: Tensor, targets: Tensor, image_size: tuple[int, int], weight: float
+    generation: Features,
+    reference: Features,
+    handles: Tensor,
+    targets: Tensor,
+    image_size: tuple[int, int],
+    weight: float,
+    each_pair: bool = False,
 ) -> Tensor:
-    """Pushes the handles' old places away from what was there, but for what belongs to a target's patch: (B,)."""
+    """Pushes the handles' old places away from what was there, but for what belongs to a target's patch: (B,).
+
+    ``each_pair``: the mean is taken over the places of every pair that its own target leaves, and then over the pairs.
+    """
     size = (generation[0].shape[-2], generation[0].shape[-1])
     steps = cell(size, image_size)
-    left = around(handles, size, image_size).flatten(0, 1)  # (9 N, 2)
-    apart = ((left.unsqueeze(1) - targets.to(left)).abs() > (AROUND + 0.5) * steps.to(left)).any(-1).all(1)
-    left = left[apart]
-    if weight == 0 or len(left) == 0:
+    places = around(handles, size, image_size)  # (N, 9, 2)
+    near = (places.unsqueeze(2) - targets.to(places)).abs() <= (AROUND + 0.5) * steps.to(places)
+    near = near.all(-1)  # (N, 9, N): which place lies in which target's patch
+    off = ~(near.diagonal(dim1=0, dim2=2).T if each_pair else near.any(2))
+    if weight == 0 or not bool(off.any()):
         return nothing(generation)
+    left = places[off]
     pairs = zip(at(generation, left, image_size), at(reference, left, image_size), strict=True)
-    return weight * torch.stack([similarity(g, r) for g, r in pairs]).mean((0, 2))
+    similar = torch.stack([similarity(g, r) for g, r in pairs])  # (taps, B, places)
+    if not each_pair:
+        return weight * similar.mean((0, 2))
+    share = (off / off.sum(1, keepdim=True).clamp(min=1))[off] / len(handles)  # a pair whose target is its handle pushes at nothing
+    return weight * (similar.mean(0) * share.to(similar)).sum(1)
 
 
 def patches(features: Features, points: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, ...]:

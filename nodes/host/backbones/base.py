@@ -20,8 +20,15 @@ Tokens = dict[Any, Any]
 class SharedAttention(Protocol):
     """Shared attention during one run."""
 
-    def collecting(self, options: Options, latent: Tensor) -> AbstractContextManager[tuple[Options, Tokens]]:
-        """Model options for an evaluation of a known picture's ``latent``, and what fills with its tokens meanwhile."""
+    @property
+    def last_block(self) -> int | None:
+        """Of a decoder's blocks the last whose tokens are shared; None where nothing but the end ends them."""
+
+    def collecting(self, options: Options, latent: Tensor, ends: bool = False) -> AbstractContextManager[tuple[Options, Tokens]]:
+        """Model options for an evaluation of a known picture's ``latent``, and what fills with its tokens meanwhile.
+
+        ``ends``: with the last tokens the evaluation has given all that is wanted, and may end.
+        """
 
     def joined(self, source: Tokens, reference: Tokens | None) -> Tokens:
         """What the generation sees of the source and, where edits take from it, of the second picture."""

@@ -72,6 +72,8 @@ def cannot_share(network: nn.Module) -> str | None:
 class KeySharing(SharedAttention):
     """Keys and values of the known pictures at their new places, see `keys`."""
 
+    last_block = None
+
     def __init__(self, network: nn.Module, sharing: Sharing, edits: tuple[Edit, ...]) -> None:
         self.network, self.how, self.edits = network, sharing, edits
         self.layouts: dict[torch.Size, TokenLayout] = {}
@@ -80,7 +82,7 @@ class KeySharing(SharedAttention):
 
     @override
     @contextmanager
-    def collecting(self, options: Options, latent: Tensor) -> Iterator[tuple[Options, Calls]]:
+    def collecting(self, options: Options, latent: Tensor, ends: bool = False) -> Iterator[tuple[Options, Calls]]:
         layout, tokens = self._layout(latent), Calls()
         exchange = KeyExchange(layout, self.how, self.calls, collected=tokens)
         with self._observed(layout, options):

@@ -93,9 +93,7 @@ class KeyExchange:
 
         return self._in_rows(attended, own, mask, start, known, 2 if named.get("skip_output_reshape") else 1)
 
-    def _in_rows(
-        self, attend: Attention, own: tuple[Tensor, ...], mask: Tensor | None, start: int, known: Keys, sequence: int
-    ) -> Tensor:
+    def _in_rows(self, attend: Attention, own: tuple[Tensor, ...], mask: Tensor | None, start: int, known: Keys, sequence: int) -> Tensor:
         """All rows at once where one map serves all pictures, else one after another."""
         rows, pictures = own[0].shape[0], known.key.shape[0]
         if rows % pictures:

@@ -8,6 +8,7 @@ from typing import Any
 
 import comfy.ldm.modules.diffusionmodules.openaimodel as openaimodel
 import comfy.model_patcher
+from comfy.ldm.modules.attention import SpatialTransformer
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -36,7 +37,17 @@ class UNet(Backbone):
 
     @override
     def attention(self, model: comfy.model_patcher.ModelPatcher, sharing: Sharing, edits: tuple[Edit, ...]) -> SharedAttention:
-        return TokenSharing(sharing, edits)
+        return TokenSharing(sharing, edits, last_self_attention(model.get_model_object("diffusion_model")))
+
+
+def last_self_attention(unet: nn.Module) -> tuple[int, int] | None:
+    """Output block and transformer block of the decoder's last self-attention; None where it has none."""
+    blocks: Any = unet.output_blocks
+    for index in reversed(range(len(blocks))):
+        for layer in blocks[index]:
+            if isinstance(layer, SpatialTransformer):
+                return index, len(layer.transformer_blocks) - 1
+    return None
 
 
 def tap_blocks(unet: nn.Module, count: int) -> tuple[int, ...]:
@@ -51,15 +62,19 @@ def tap_blocks(unet: nn.Module, count: int) -> tuple[int, ...]:
 class TokenSharing(SharedAttention):
     """Tokens that enter the decoder's self-attention, see `tokens`."""
 
-    def __init__(self, sharing: Sharing, edits: tuple[Edit, ...]) -> None:
-        self.how, self.takers = sharing, reference_edits(edits)
+    def __init__(self, sharing: Sharing, edits: tuple[Edit, ...], last: tuple[int, int] | None = None) -> None:
+        self.how, self.takers, self.last = sharing, reference_edits(edits), last
         self.selections: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = {}
+
+    @property
+    def last_block(self) -> int | None:
+        return None if self.last is None else self.last[0]
 
     @override
     @contextmanager
-    def collecting(self, options: Options, latent: Tensor) -> Iterator[tuple[Options, Layers]]:
+    def collecting(self, options: Options, latent: Tensor, ends: bool = False) -> Iterator[tuple[Options, Layers]]:
         tokens: Layers = {}
-        yield with_patch(options, TokenExchange(collected=tokens), None), tokens
+        yield with_patch(options, TokenExchange(collected=tokens, last=self.last if ends else None), None), tokens
 
     @override
     def joined(self, source: Layers, reference: Layers | None) -> Layers:

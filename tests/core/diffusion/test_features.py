@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dragon_core.diffusion.features import grid_size, masked_mean, region_mean, similarity, similarity_map, to_grid
+from dragon_core.diffusion.features import exact, grid_size, masked_mean, region_mean, similarity, similarity_map, to_grid
 from tensors import rand, s
 
 
@@ -36,9 +36,7 @@ def resize_by_hand(plane: list[list[float]], size: tuple[int, int]) -> list[list
             column = min(max((j + 0.5) * w / size[1] - 0.5, 0.0), w - 1.0)
             r, c = min(int(row), h - 2), min(int(column), w - 2)
             u, v = row - r, column - c
-            line.append(
-                (1 - u) * ((1 - v) * plane[r][c] + v * plane[r][c + 1]) + u * ((1 - v) * plane[r + 1][c] + v * plane[r + 1][c + 1])
-            )
+            line.append((1 - u) * ((1 - v) * plane[r][c] + v * plane[r][c + 1]) + u * ((1 - v) * plane[r + 1][c] + v * plane[r + 1][c + 1]))
         out.append(line)
     return out
 
@@ -147,3 +145,10 @@ def test_empty_regions_give_zero() -> None:
     empty = torch.zeros(1, 3, 4, dtype=torch.float64)
     assert torch.equal(masked_mean(rand(2, 3, 4), empty), torch.zeros(2, dtype=torch.float64))
     assert torch.equal(region_mean((rand(2, 5, 3, 4),), empty)[0], torch.zeros(2, 5, dtype=torch.float64))
+
+
+def test_a_gradient_stops_at_exact_taps() -> None:
+    """A shallow tap comes of a deep one; energies' slopes are at each alone."""
+    chained = rand(1, 2, 3, 4).requires_grad_() * 1
+    taps = exact((chained, chained * 3))
+    assert [float(s.mean()) for s in torch.autograd.grad((taps[0] + 2 * taps[1]).sum(), taps)] == [1.0, 2.0]

@@ -223,6 +223,17 @@ def test_calibration_stays_as_the_first_step_set_it() -> None:
     assert torch.equal(scale.eta, eta)
 
 
+def test_a_picture_without_gradient_leaves_the_others_calibrated() -> None:
+    """Each picture of a batch has its own η, fixed at the first step at which it has a gradient."""
+    gradient, eps = rand(2, 4, 5, 6, seed=13), rand(2, 4, 5, 6, seed=14)
+    scale, first = GuidanceScale(0.5), gradient * torch.tensor([1.0, 0.0]).view(2, 1, 1, 1)
+    g = scale(first, eps, region())
+    again = scale(0.1 * gradient, 7 * eps, region())
+    torch.testing.assert_close(again[0], 0.1 * g[0])
+    torch.testing.assert_close(rms(again, region())[1], 0.5 * rms(7 * eps, region())[1])
+    assert torch.equal(scale(0.2 * gradient, 7 * eps, region())[1], 2 * again[1])
+
+
 def test_each_run_calibrates_anew() -> None:
     gradient, eps = rand(1, 4, 5, 6, seed=15), rand(1, 4, 5, 6, seed=16)
     torch.testing.assert_close(GuidanceScale(0.5)(gradient, eps, region()), GuidanceScale(0.5)(3 * gradient, eps, region()))

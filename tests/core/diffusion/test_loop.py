@@ -340,7 +340,39 @@ def test_a_share_is_held_by_hand() -> None:
             after = (1 - weight.unsqueeze(1)) * after + weight.unsqueeze(1) * known[i + 1]
             if n == 0 and i < 2:
                 x = after + (levels[i] - levels[i + 1]) * (eps + 0.2 * torch.cos(x))
+                x = (1 - weight.unsqueeze(1)) * x + weight.unsqueeze(1) * known[i]
         x = after
+    torch.testing.assert_close(got, x, rtol=1e-3, atol=1e-3)
+
+
+def test_gone_back_in_time_what_is_held_is_on_its_path() -> None:
+    """Every pass over a step begins from the path's latent of that level, where the picture is held."""
+    known, model = path(4), Model(pull=0.3, split=0.2)
+    schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.25, 0.75), travel_passes=3)
+    run_edit(known[0], sigmas(4), model, schedule, None, 0, blending=LatentBlending(known, half()))
+    assert [step for step, _, _ in model.calls] == [0, 1, 1, 1, 2, 2, 2, 3]
+    for (step, _, _), x in zip(model.calls, model.seen, strict=True):
+        assert torch.equal(x[half().bool().unsqueeze(1).expand_as(x)], known[step][half().bool().unsqueeze(1).expand_as(x)])
+
+
+def test_a_fresh_way_back_asks_at_the_next_level() -> None:
+    """x ← x' + (σ − σ') ε(x', σ'), once for every pass but the last; without cfg and guidance that is x − σ g."""
+    asked: list[tuple[int, float]] = []
+    model = Model(pull=0.3)
+
+    def fresh(x: Tensor, step: int, sigma: Tensor) -> Tensor:
+        asked.append((step, float(sigma)))
+        return model.eps(x, sigma) + 0.1
+
+    levels, x = sigmas(4), start(2)
+    schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.25, 0.5), travel_passes=3)
+    got = run_edit(x, levels, model, schedule, None, 0, fresh=fresh)
+    assert asked == [(2, float(levels[2]))] * 2
+    hand = Model(pull=0.3)
+    for i in range(4):
+        for n in range(3 if i == 1 else 1):
+            after = x + (levels[i + 1] - levels[i]) * hand.eps(x, levels[i]) - levels[i] * hand.guidance(x)
+            x = after + (levels[i] - levels[i + 1]) * (hand.eps(after, levels[i + 1]) + 0.1) if i == 1 and n < 2 else after
     torch.testing.assert_close(got, x, rtol=1e-3, atol=1e-3)
 
 
@@ -379,5 +411,6 @@ def test_where_all_of_it_is_held_the_model_is_not_asked() -> None:
             after = (1 - outside.unsqueeze(1)) * after + outside.unsqueeze(1) * known[i + 1]
             if n == 0 and i == 3:
                 x = after + (levels[i] - levels[i + 1]) * eps
+                x = (1 - outside.unsqueeze(1)) * x + outside.unsqueeze(1) * known[i]
         x = after
     torch.testing.assert_close(got, x, rtol=1e-3, atol=1e-3)

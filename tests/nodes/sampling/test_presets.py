@@ -1,4 +1,4 @@
-"""A preset of the sampler is the same as setting its widgets, whatever they say, and leaves energy_scale and cfg alone."""
+"""A preset of the sampler is the authors' method whatever the widgets say, and leaves energy_scale and cfg alone."""
 
 from __future__ import annotations
 
@@ -11,30 +11,41 @@ import torch
 #: The authors' schedule by hand (docs/method.md, section 9).
 PAPER = {
     "scale_unit": "paper",
-    "guide_every_until": 0.2,
+    "guide_every_until": 0.6,
     "guide_until": 0.6,
     "hold_background": 0.0,
     "hold_object_until": 0.0,
 }
 DIFF_EDITOR = {
     **PAPER,
+    "guide_every_until": 0.2,
     "travel_passes": 3,
     "travel_start": 0.42,
     "travel_end": 0.6,
     "sde_strength": 0.4,
-    "sde_outside": 0.2,
+    "sde_outside": 0.0,
     "sde_start": 0.22,
     "sde_end": 0.4,
 }
 
 
 @pytest.mark.parametrize(("name", "by_hand"), [("DragonDiffusion", PAPER), ("DiffEditor", DIFF_EDITOR)])
-def test_preset_is_its_widgets(make_scene: Any, sample: Any, move: Any, name: str, by_hand: dict[str, Any]) -> None:
+def test_a_preset_is_its_widgets_and_the_authors_convention(pack: Any, name: str, by_hand: dict[str, Any]) -> None:
+    presets, convention = pack.submodule("nodes.schema.presets"), pack.submodule("dragon_core.diffusion.convention")
+    widgets = replace(presets.Settings(convention=convention.OURS), **by_hand)
+    assert presets.chosen(name, replace(widgets, travel_passes=2, hold_background=1.0)) == replace(widgets, convention=convention.AUTHORS)
+    assert presets.chosen(presets.WIDGETS, widgets) == widgets, "nobody else gets the authors' convention"
+    assert presets.chosen(name, widgets, True).convention == replace(convention.AUTHORS, plain_features=True)
+
+
+@pytest.mark.parametrize("name", ["DragonDiffusion", "DiffEditor"])
+def test_widgets_do_not_count_in_a_preset(make_scene: Any, sample: Any, move: Any, name: str) -> None:
     scene = make_scene(steps=10, refinement=0)
-    given = {"energy": move(scene), "energy_scale": 0.5, "seed": 3}
-    wanted, got = sample(scene, **given, **by_hand), sample(scene, **given, preset=name, hold_object_until=0.9, travel_passes=2)
+    given = {"energy": move(scene), "energy_scale": 0.5, "seed": 3, "preset": name}
+    wanted, got = sample(scene, **given), sample(scene, **given, hold_object_until=0.9, travel_passes=2, sde_outside=0.3)
     assert torch.equal(got, wanted)
-    assert not torch.equal(got, sample(scene, **given))
+    by_hand = sample(scene, **{**given, "preset": "as set here"}, **(PAPER if name == "DragonDiffusion" else DIFF_EDITOR))
+    assert not torch.equal(got, by_hand), "the widgets' energies are the pack's own"
 
 
 def test_a_preset_leaves_strength_to_its_widget(make_scene: Any, sample: Any, move: Any) -> None:
@@ -43,10 +54,13 @@ def test_a_preset_leaves_strength_to_its_widget(make_scene: Any, sample: Any, mo
     assert not torch.equal(weak, strong)
 
 
-def test_diffeditor_is_the_authors_schedule_at_50_steps(pack: Any) -> None:
-    """docs/method.md, section 9."""
-    preset = pack.submodule("nodes.schema.presets").DIFF_EDITOR
+def test_the_authors_schedules_at_50_steps(pack: Any) -> None:
+    """docs/method.md, section 9: DragonDiffusion guides every step, only DiffEditor thins out."""
+    plain, preset = (pack.submodule("nodes.schema.presets").PRESETS[name] for name in ("DragonDiffusion", "DiffEditor"))
+    assert [step for step in range(50) if plain.windows.guided(step, 50)] == list(range(30))
+    assert all(plain.schedule.passes(step, 50) == 1 and not plain.schedule.stochastic(step, 50) for step in range(50))
     schedule = replace(preset.schedule, dense=preset.windows.dense, sparse=preset.windows.sparse)
+    assert schedule.sde_outside == 0
     assert [step for step in range(50) if schedule.guided(step, 50)] == [*range(10), *range(10, 30, 2)]
     assert [step for step in range(50) if schedule.passes(step, 50) > 1] == [22, 24, 26, 28]
     assert [step for step in range(50) if schedule.stochastic(step, 50)] == list(range(11, 20))
