@@ -127,13 +127,14 @@ def edited_path(
     reference: Tensor | None = None,
     draft: Tensor | None = None,
     noise_model: NoiseModel = VP,
+    only_start: bool = False,
 ) -> Tensor:
     """The whole trajectory (T + 1, B, C, h, w), edited level by level as the picture will be; its first entry is the start latent.
 
     ``noise``: unit, (B, C, h, w). ``reference``: the second picture's trajectory on the same levels, (T + 1, B, C, h', w').
     ``draft``: the edited picture's clean latent (B, C, h, w), made from its pixels and so sharper than an edit of cells can be; it
     is used wherever the edits change something, and :data:`DRAFT_MARGIN` cells around. The noise on the clean part is carried along
-    cell by cell.
+    cell by cell. ``only_start``: nothing but the start latent is wanted; the other levels stay the source's.
     """
     clean = latents[-1]
     edited_clean = edited_picture(edits, clean, None if reference is None else reference[-1])
@@ -141,8 +142,10 @@ def edited_path(
         check_draft(edits, clean, draft, None if reference is None else reference[-1])
         changed = (edited_clean != clean).any(1).to(clean)
         edited_clean = torch.where(grown(changed, DRAFT_MARGIN).unsqueeze(1) > 0, draft.to(clean), clean)
-    levels = []
+    levels: list[Tensor] = []
     for i, (x, sigma) in enumerate(zip(latents[:-1], sigmas[:-1], strict=True)):
+        if only_start and levels:
+            break
         own = edited = noise_model.noise_part(x, clean, sigma)
         others = None if reference is None else noise_model.noise_part(reference[i], reference[-1], sigma)
         for edit in edits:
@@ -152,7 +155,7 @@ def edited_path(
         unchanged = (edited_clean == clean) & (edited == own)
         joined = noise_model.joined(edited_clean, edited, sigma)  # would differ from x in the last bit where nothing is edited
         levels.append(torch.where(unchanged, x, joined))
-    return torch.stack([*levels, edited_clean])
+    return torch.stack([*levels, *latents[len(levels) : -1], edited_clean])
 
 
 def edited_residual(layout: Layout, missing: Tensor, reference: Tensor | None = None) -> Tensor:

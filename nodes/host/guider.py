@@ -162,9 +162,11 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         if torch.count_nonzero(noise):
             raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
         grid, pictures = (given.shape[-2], given.shape[-1]), given.shape[0]
-        chain.check_counts(self.edits, pictures)
         edits = tuple(edit.on(device, 1) for edit in self.edits)
         layout = chain.Layout.of(edits, grid) if edits else None
+        for masks in {r.source.shape[0] for r in layout.own} if layout else ():
+            if masks not in (1, pictures):
+                raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
         along = [picture.along(sigmas) for picture in self.pictures]
         if self.unused:
             log.info("Dragon: energies say what the edit is; their pull is not used, as no gradient goes through %s", trajectory.family)
@@ -195,7 +197,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 self.compared.append(conds.get("edit", conds["positive"]))
             if self.edits:
                 seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
-                self.run.path = self._edited_path(seed or 0)
+                follows = getattr(sampler, "follows_path", False) or self.run.first > 0
+                self.run.path = self._edited_path(seed or 0, only_start=not follows)
             if self._begins(sigmas, latent_image):
                 noise, latent_image = self._start(noise, latent_image, sigmas[0])
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
@@ -222,13 +225,13 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         scaled = self.inner_model.process_latent_out(start)
         return noise, latent if torch.allclose(latent, scaled, rtol=1e-3, atol=1e-3) else scaled  # as rounded as it was given
 
-    def _edited_path(self, seed: int) -> Tensor:
-        """The trajectory with the edits made at every level, in the model's scale: (T + 1, B, C, h, w)."""
+    def _edited_path(self, seed: int, only_start: bool) -> Tensor:
+        """The trajectory with the edits made at every level, or at the first, in the model's scale: (T + 1, B, C, h, w)."""
         trajectory, *others = self.running().pictures
         noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
         reference = others[0].latents if others else None
         draft = None if self.draft is None else as_pictures(self.inner_model.process_latent_in(self.draft))
-        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft, self.noise_model)
+        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft, self.noise_model, only_start)
 
     def _fitting(self, draft: Tensor | None) -> Tensor | None:
         """The draft's latent outside of inference mode, if it is one of the trajectory's picture."""

@@ -32,6 +32,11 @@ class DragonEuler(comfy.samplers.Sampler):
         self.hold_background = hold_background
         self.hold_object_until = hold_object_until
 
+    @property
+    def follows_path(self) -> bool:
+        """Whether a run needs more of the edited trajectory than its start."""
+        return self.hold_background > 0 or self.hold_object_until > 0
+
     def sample(
         self,
         model_wrap: Any,

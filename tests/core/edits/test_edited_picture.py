@@ -118,3 +118,12 @@ def test_masks_are_counted() -> None:
     look = Appearance(block(16, 0), block(16, 8).repeat(2, 1, 1))
     with pytest.raises(DragonError, match=r"2 masks \(reference mask of edit 2\) for 3 pictures"):
         chain.fitted([three, look], SIZE, 1, SIZE, 3)
+
+
+def test_a_run_that_needs_only_its_start_edits_no_other_level() -> None:
+    edits = [Move(block(16, 8, 16), AffineWarp(SIZE, shift=(8, 0)))]
+    path = torch.randn(4, 1, 4, 12, 16, generator=torch.Generator().manual_seed(1))
+    sigmas, noise = torch.tensor([4.0, 2.0, 1.0, 0.0]), torch.randn(1, 4, 12, 16)
+    whole, start = (chain.edited_path(edits, path, sigmas, noise, only_start=only) for only in (False, True))
+    assert torch.equal(start[0], whole[0]) and torch.equal(start[-1], whole[-1])
+    assert torch.equal(start[1:-1], path[1:-1]) and not torch.equal(whole[1:-1], path[1:-1])

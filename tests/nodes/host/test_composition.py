@@ -293,3 +293,13 @@ def test_patch_that_changes_the_size_on_the_way(run: Any, mini: Any, scene: Any,
     methods = {"downscale_method": "bicubic", "upscale_method": "bicubic"}
     (shrunk,) = run("PatchModelAddDownscale", model=mini.model, **inputs, **methods)
     assert torch.isfinite(sample(scene, model=shrunk, energy=move(scene), guide_every_until=1.0, guide_until=1.0)).all()
+
+
+def test_diffeditors_image_prompt(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any) -> None:
+    """Its IP-Adapter beside the preset, as on the help page: through DragonCrossAttnPatch, at a tenth of its strength."""
+    scene = make_scene(steps=10, refinement=0)
+    pictures = []
+    for model in (mini.model, ip_adapter(mini.model, 0.1)):
+        (shared,) = run("DragonCrossAttnPatch", model=model, branch=scene.branch)
+        pictures.append(sample(scene, model=shared, energy=move(scene), preset="DiffEditor", energy_scale=0.5, cfg=4.0))
+    assert changed(*pictures)

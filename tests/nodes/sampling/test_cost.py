@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 STEPS = 6
 #: Guidance on steps 0 and 1 only.
@@ -80,3 +82,92 @@ def test_held_steps_are_free(walk: Any, sample: Any, move: Any, watched: Any, mi
     model, seen = watched(mini.model)
     sample(walk, model=model, energy=move(walk), hold_background=1.0, hold_object_until=0.5, guide_every_until=0.84, guide_until=0.84)
     assert rows_by_step(seen, walk) == [0, 0, 0, 3, 3, 2]
+
+
+@pytest.fixture(scope="module")
+def long_walk(make_scene: Any) -> Any:
+    """So many steps that every window of the presets has some."""
+    return make_scene(steps=12, refinement=0)
+
+
+def expected_of(pack: Any, scene: Any, preset: str, besides: int) -> tuple[list[int], int]:
+    """UNet rows of each step, and backward passes: one of the source, two of the edit, the edit's two again in each further pass of time
+    travel, and one for each way back; ``besides`` where a step guides and shares. Guidance goes back twice through one row.
+    """
+    settings = pack.submodule("nodes.schema.presets").PRESETS[preset]
+    schedule = replace(settings.schedule, dense=settings.windows.dense, sparse=settings.windows.sparse)
+    sharing = pack.submodule("dragon_core.diffusion.convention").SOURCE_SHARING
+    rows, backwards = [], 0
+    for step, share in enumerate(scene.trajectory.noise_model.progress(scene.trajectory.sigmas[:-1]).tolist()):
+        guided, shared, passes = schedule.guided(step, share), sharing.contains(share), schedule.passes(step, share)
+        rows.append((guided or shared) + 2 * passes + (passes - 1) + (besides if guided and shared else 0))
+        backwards += 2 * passes * guided
+    return rows, backwards
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "besides"),
+    [
+        ("DragonDiffusion", {}, 0),
+        ("DiffEditor", {}, 0),
+        ("DragonDiffusion", {"text": "bowl"}, 1),
+        ("DragonDiffusion", {"plain": True}, 1),
+    ],
+)
+def test_presets(
+    long_walk: Any, sample: Any, move: Any, watched: Any, mini: Any, run: Any, pack: Any, preset: str, given: dict[str, Any], besides: int
+) -> None:
+    """With shared attention, as the authors have it. Another prompt than the inversion's, or features without shared attention, is a row
+    more where a step guides and shares.
+    """
+    (patched,) = run("DragonCrossAttnPatch", model=mini.model, branch=long_walk.branch)
+    model, seen = watched(patched)
+    backwards: list[int] = []
+
+    def count(h: torch.Tensor, options: Any) -> torch.Tensor:
+        if h.requires_grad and options["block"] == ("input", 0):
+            h.register_hook(lambda gradient: backwards.append(gradient.shape[0]))
+        return h
+
+    model.set_model_input_block_patch(count)
+    inputs: dict[str, Any] = {"plain_features": given.get("plain", False)}
+    if "text" in given:
+        (inputs["positive"],) = run("CLIPTextEncode", clip=mini.clip, text=given["text"])
+    sample(long_walk, model=model, energy=move(long_walk), preset=preset, cfg=4.0, **inputs)
+    expected, passes = expected_of(pack, long_walk, preset, besides)
+    assert sum(each.rows for each in seen) == sum(expected), "ways back ask at the next step's level"
+    if preset == "DragonDiffusion":
+        levels = Counter(dict.fromkeys(range(12), 0))
+        for each in seen:
+            levels[long_walk.trajectory.index(each.sigma)] += each.rows
+        assert [levels[step] for step in range(12)] == expected
+    else:
+        assert max(expected) == 1 + 3 * 2 + 2, "there is time travel"
+    assert sum(backwards) == passes
+
+
+def test_a_known_picture_is_evaluated_as_far_as_it_is_wanted(walk: Any, sample: Any, move: Any, mini: Any, run: Any) -> None:
+    """Up to the last tap where features are wanted, and to the last tokens of the decoder where it shares as well; block by block."""
+    unet = mini.model.model.diffusion_model
+    blocks = len(unet.output_blocks)
+    last_tap = max(i + 1 for i, block in enumerate(unet.output_blocks) if any(type(m).__name__ == "Upsample" for m in block))
+    last_shared = max(i for i, block in enumerate(unet.output_blocks) if any(type(m).__name__ == "SpatialTransformer" for m in block))
+
+    def evaluated(model: Any, **given: Any) -> list[int]:
+        """How many output blocks each evaluation has come to."""
+        clone, seen = model.clone(), []
+
+        def see(h: torch.Tensor, skip: torch.Tensor, options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            if options["block"][1] == 0:
+                seen.append(0)
+            seen[-1] += 1
+            return h, skip
+
+        clone.set_model_output_block_patch(see)
+        sample(walk, model=clone, energy=move(walk), cfg=1.0, **given)
+        return seen
+
+    once = {"guide_every_until": 0.17, "guide_until": 0.17}
+    assert evaluated(mini.model, **once) == [last_tap + 1, blocks, *[blocks] * (STEPS - 1)]
+    (patched,) = run("DragonCrossAttnPatch", model=mini.model, branch=walk.branch, start=0.0, end=0.34)
+    assert evaluated(patched, **once) == [max(last_tap, last_shared) + 1, blocks, last_shared + 1, blocks, *[blocks] * (STEPS - 2)]

@@ -57,13 +57,17 @@ def test_a_preset_leaves_strength_to_its_widget(make_scene: Any, sample: Any, mo
 def test_the_authors_schedules_at_50_steps(pack: Any) -> None:
     """docs/method.md, section 9: DragonDiffusion guides every step, only DiffEditor thins out."""
     plain, preset = (pack.submodule("nodes.schema.presets").PRESETS[name] for name in ("DragonDiffusion", "DiffEditor"))
-    assert [step for step in range(50) if plain.windows.guided(step, 50)] == list(range(30))
-    assert all(plain.schedule.passes(step, 50) == 1 and not plain.schedule.stochastic(step, 50) for step in range(50))
+    shares = [1 - t / 999 for t in range(981, 0, -20)]  # ComfyUI's ddim_uniform
+    assert [step for step, share in enumerate(shares) if plain.windows.guided(step, share)] == list(range(30))
+    assert all(plain.schedule.passes(step, share) == 1 and not plain.schedule.stochastic(share) for step, share in enumerate(shares))
     schedule = replace(preset.schedule, dense=preset.windows.dense, sparse=preset.windows.sparse)
     assert schedule.sde_outside == 0
-    assert [step for step in range(50) if schedule.guided(step, 50)] == [*range(10), *range(10, 30, 2)]
-    assert [step for step in range(50) if schedule.passes(step, 50) > 1] == [22, 24, 26, 28]
-    assert [step for step in range(50) if schedule.stochastic(step, 50)] == list(range(11, 20))
+    assert [step for step, share in enumerate(shares) if schedule.guided(step, share)] == [*range(10), *range(10, 30, 2)]
+    assert [step for step, share in enumerate(shares) if schedule.passes(step, share) > 1] == [22, 24, 26, 28]
+    assert [step for step, share in enumerate(shares) if schedule.stochastic(share)] == list(range(11, 20))
+    sharing = pack.submodule("dragon_core.diffusion.convention")
+    assert [step for step, share in enumerate(shares) if sharing.REFERENCE_SHARING.contains(share)] == list(range(36))
+    assert [step for step, share in enumerate(shares) if sharing.SOURCE_SHARING.contains(share)] == list(range(5, 50))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
