@@ -1,11 +1,14 @@
-/** Gives Dragon Canvas its widget. ComfyUI loads every script here; the others only export. */
+/** Gives Dragon Canvas its widget, subgraphs the canvas inside, links their colours. ComfyUI loads every script; the others only export. */
 
 import { app } from '../../scripts/app.js'
 import { api } from '../../scripts/api.js'
-import { addCanvasWidget } from './canvas/widget.js'
+import { addCanvasWidget, addFace, faceName } from './canvas/widget.js'
 import { speak } from './canvas/words.js'
+import { fill, rules } from './colours.js'
 
 const NODE = 'DragonCanvas'
+/** Milliseconds from the choice of a palette until it is there. */
+const PALETTE_LOADS = 500
 /** Wide enough for the toolbar, high enough for a picture. */
 const FIRST_SIZE = [500, 760]
 
@@ -16,24 +19,55 @@ app.registerExtension({
     const sheet = document.createElement('link')
     sheet.rel = 'stylesheet'
     sheet.href = new URL('./dragon_canvas.css', import.meta.url).href
-    document.head.append(sheet)
+    const colours = document.createElement('style')
+    colours.textContent = rules()
+    document.head.append(sheet, colours)
+  },
+
+  setup() {
+    colour()
+    app.ui?.settings?.addEventListener?.('Comfy.ColorPalette.change', () => setTimeout(colour, PALETTE_LOADS))
+    app.canvas?.canvas?.addEventListener('litegraph:set-graph', () => queueMicrotask(() => app.canvas?.graph?.nodes?.forEach(faces)))
   },
 
   getCustomWidgets() {
-    return {
-      DRAGON_CANVAS(node, name) {
-        speak(app.extensionManager?.setting?.get?.('Comfy.Locale'))
-        return addCanvasWidget(node, name, { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel, heldView, enter, output: lastOutput, holds })
-      }
-    }
+    return { DRAGON_CANVAS: (node, name) => addCanvasWidget(node, name, host()) }
   },
 
   nodeCreated(node) {
-    if (node.comfyClass !== NODE) return
-    const [width, height] = node.size
-    node.setSize([Math.max(width, FIRST_SIZE[0]), Math.max(height, FIRST_SIZE[1])])
+    if (node.subgraph) return queueMicrotask(() => faces(node)) // its widgets are made anew until it has its place
+    if (node.comfyClass?.startsWith('Dragon')) colour() // the palette may have come since
+    if (node.comfyClass === NODE) widen(node)
   }
 })
+
+function colour() {
+  fill(app.canvas?.default_connection_color_byType, window.LGraphCanvas?.link_type_colors)
+  app.canvas?.setDirty?.(true, true)
+}
+
+/** What the editor needs of the frontend. @returns {import('./canvas/widget.js').Host} */
+function host() {
+  speak(app.extensionManager?.setting?.get?.('Comfy.Locale'))
+  return { url: (path) => api.apiURL(path), changed: noteChange, wheel: passWheel, heldView, enter, output: lastOutput, holds }
+}
+
+/** Every canvas of a subgraph is on the face of the node that stands for it. @param {import('./comfyui').LGraphNode} node */
+function faces(node) {
+  if (!node.graph) return
+  for (const inner of node.subgraph?.nodes ?? []) {
+    if (inner.type !== NODE || node.widgets?.some(({ name }) => name === faceName(inner.id))) continue
+    addFace(node, inner.id, host())
+    widen(node)
+  }
+}
+
+/** @param {import('./comfyui').LGraphNode} node */
+function widen(node) {
+  const [width, height] = node.size
+  const least = node.subgraph ? node.computeSize()[1] : FIRST_SIZE[1]
+  node.setSize([Math.max(width, FIRST_SIZE[0]), Math.max(height, least)])
+}
 
 /** Lets the graph's own undo know; it would find out at the next click otherwise. Newer frontends have another name for it. */
 function noteChange() {

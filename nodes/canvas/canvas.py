@@ -27,6 +27,7 @@ from .canvas_drawing import (
 
 log = logging.getLogger(__name__)
 
+LOADERS = ("LoadImage", "LoadImageOutput")
 #: The widget is made by web/dragon_canvas.js.
 CanvasWidget = io.Custom("DRAGON_CANVAS")
 
@@ -74,6 +75,7 @@ class DragonCanvas(io.ComfyNode):
                 CanvasLink.Output(display_name="drawing", tooltip="All objects, for DragonCanvasObject: the second one and further."),
                 *goal_outputs(),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.unique_id],
             is_output_node=True,  # so that a picture that is not from a file can be fetched by running this node alone
         )
 
@@ -101,22 +103,30 @@ class DragonCanvas(io.ComfyNode):
             *goal_values(first, size),
             # Keys of our own: under "images" the frontend would put the picture below the widget once more.
             ui={
-                "dragon_picture": _kept(shown),
-                "dragon_onto": [] if ground_shown is None else _kept(ground_shown),
+                "dragon_picture": _kept(shown, cls._chosen("image")),
+                "dragon_onto": [] if ground_shown is None else _kept(ground_shown, cls._chosen("onto")),
                 "dragon_warnings": list(warnings),
                 "dragon_mask": [] if linked is None else [{"size": [linked.shape[1], linked.shape[0]], "runs": encode_runs(linked)}],
             },
         )
+
+    @classmethod
+    def _chosen(cls, name: str) -> str:
+        """The file chosen in the loader that an input is linked to in this run; empty where it is another node's picture."""
+        prompt, node_id = getattr(cls.hidden, "prompt", None), getattr(cls.hidden, "unique_id", None)
+        link = ((prompt or {}).get(str(node_id)) or {}).get("inputs", {}).get(name)
+        loader = (prompt or {}).get(str(link[0])) if isinstance(link, list) and link else None
+        chosen = loader["inputs"].get("image") if loader and loader["class_type"] in LOADERS else None
+        return chosen if isinstance(chosen, str) else ""
 
 
 def _size(image: torch.Tensor) -> tuple[int, int]:
     return image.shape[1], image.shape[2]
 
 
-def _kept(image: torch.Tensor) -> list[Any]:
-    """Where the browser finds the picture."""
-    files: list[Any] = ui.PreviewImage(image[:1]).as_dict()["images"]
-    return files
+def _kept(image: torch.Tensor, chosen: str) -> list[Any]:
+    """Where the browser finds the picture, and of which file it is as the model sees it."""
+    return [{**file, "chosen": chosen} for file in ui.PreviewImage(image[:1]).as_dict()["images"]]
 
 
 def _paste_warnings(drawn: DrawnOn) -> tuple[str, ...]:

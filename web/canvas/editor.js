@@ -57,6 +57,8 @@ export class Editor {
     this.views = { own: FITTED, onto: FITTED }
     /** Of the node that masks what one points at; null where there is none. @type {Pointing | null} */
     this.pointing = null
+    /** Whether object 1 is moved only: its scale and rotation go nowhere. */
+    this.movesOnly = false
     /** Where the wand is held. @type {Place | null} */
     this.aimed = null
     /** Since the last run. */
@@ -226,6 +228,11 @@ export class Editor {
   /** Width and height of what is drawn on, in pixels. @returns {Place} */
   get size() {
     return this.layers?.size ?? this.drawing.size ?? [1024, 1024]
+  }
+
+  /** Whether what is shown has yet to become the value. */
+  get isBusy() {
+    return this.gesture !== null || this.series !== ''
   }
 
   get canDraw() {

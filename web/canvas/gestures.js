@@ -49,8 +49,9 @@ export function cursorAt(editor, place, keys) {
   return hold || objectAt(editor, place) >= 0 ? 'move' : editor.outside ? 'crosshair' : 'default'
 }
 
-/** @param {Editor} editor @param {Place} place @param {Keys} keys @returns {{ index: number, part: ArrowPart } | null} */
-function arrowAt(editor, place, { coarse }) {
+/** With Alt there is none: a new one begins. @param {Editor} editor @param {Place} place @param {Keys} keys @returns {{ index: number, part: ArrowPart } | null} */
+function arrowAt(editor, place, { coarse, alt }) {
+  if (alt) return null
   const view = editor.viewMatrix()
   const at = apply(view, place)
   const near = coarse ? NEAR_FINGER : NEAR

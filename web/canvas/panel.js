@@ -117,7 +117,7 @@ export class Panel {
   /** The line below: what is wrong, what is selected, or what to do. @param {Editor} editor */
   advise(editor) {
     const warning = editor.problem || editor.notice || editor.ground?.notice || editor.warnings[0] || sizeWarning(editor)
-    const note = warning ? '' : arrowNote(editor) || wandNote(editor)
+    const note = warning ? '' : arrowNote(editor) || wandNote(editor) || shapeNote(editor)
     const text = warning || [note, selected(editor)].filter(Boolean).join(' ') || say(HELP[editor.tool])
     this.help.classList.toggle('dragon-warned', Boolean(warning || note))
     if (this.help.textContent === text && !editor.problem) return
@@ -156,6 +156,13 @@ function arrowNote({ drawing: { arrows }, selection, tool, size: [width, height]
     if (arrow.some((value) => value < 0 || value > 1)) return say('arrowLeaves', { number: index + 1 })
   }
   return ''
+}
+
+/** That scaling and turning do nothing where only the shift is wired. @param {Editor} editor */
+function shapeNote({ drawing, tool, active, movesOnly }) {
+  const thing = drawing.objects[active]
+  if (tool !== 'move' || active || !movesOnly || !thing) return ''
+  return thing.rotation || thing.scale.some((factor) => factor !== 1) ? say('shapeIgnored') : ''
 }
 
 /** Why pointing does not do what one expects; empty where it does. @param {Editor} editor */

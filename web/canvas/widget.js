@@ -1,6 +1,10 @@
-/** The editor as a widget of a node: its value, pictures, size, and the graph's undo. */
+/**
+ * The editor as a widget: of a Dragon Canvas, whose value it is, and of a subgraph node that has one inside, on whose face that
+ * one's drawing is edited.
+ */
 
 import { Editor } from './editor.js'
+import { hostsOf } from './links.js'
 import { decodeRuns } from './mask.js'
 import { maskerOf, pointingOf } from './pointing.js'
 import { linkedPicture, loaded, ranPicture, viewPath } from './picture.js'
@@ -8,6 +12,7 @@ import { say } from './words.js'
 
 /** @typedef {import('../comfyui').LGraphNode} LGraphNode */
 /** @typedef {import('../comfyui').NodeOutput} NodeOutput */
+/** @typedef {import('./picture.js').RanPicture} RanPicture */
 /** @typedef {import('./picture.js').StoredPicture} StoredPicture */
 /**
  * @typedef {object} Host what ComfyUI's frontend does for a widget
@@ -26,22 +31,17 @@ const LOOK_EVERY = 400
 /** Milliseconds until a picture that could not be loaded is asked for again. */
 const RETRY_AFTER = 5000
 
+/**
+ * @typedef {object} Seat where an editor sits
+ * @property {LGraphNode} node that shows it
+ * @property {() => LGraphNode | null | undefined} canvas the Dragon Canvas whose drawing it is
+ * @property {() => readonly LGraphNode[]} hosts the subgraph nodes which that one is in
+ */
+
 /** @param {LGraphNode} node @param {string} name @param {Host} host */
 export function addCanvasWidget(node, name, host) {
-  const editor = new Editor({
-    onChange() {
-      widget.callback?.(editor.text)
-      node.graph?.setDirtyCanvas?.(true, false)
-      host.changed()
-    },
-    onPoint([x, y]) {
-      const masker = maskerOf(node)
-      if (masker) host.enter(masker, { x, y })
-      editor.setPointing(pointingOf(node))
-    },
-    onWheel: host.wheel,
-    heldView: host.heldView
-  })
+  const seat = { node, canvas: () => node, hosts: () => hostsOf(node) }
+  const editor = editorIn(seat, host, () => widget.callback?.(editor.text))
   const widget = node.addDOMWidget(name, 'DRAGON_CANVAS', editor.root, {
     getValue: () => editor.text,
     setValue: (/** @type {unknown} */ value) => {
@@ -51,38 +51,128 @@ export function addCanvasWidget(node, name, host) {
     hideOnZoom: false
   })
   widget.editor = editor // for click-to-mask nodes and tests
-  accompany(node, editor, host)
+  const hear = accompany(seat, editor, host)
+  const { onExecuted } = node
+  node.onExecuted = function (output) {
+    onExecuted?.call(this, output)
+    hear(output)
+  }
   return { widget, minWidth: MIN_WIDTH, minHeight: MIN_HEIGHT }
 }
 
-/** Shows what is linked and what runs say, as long as the node is in the graph. @param {LGraphNode} node @param {Editor} editor @param {Host} host */
-function accompany(node, editor, host) {
-  const picture = follow(node, host, 'image', (image, notice) => {
+/**
+ * Puts the canvas inside of a subgraph on the face of the node that stands for it. The drawing is that canvas' own: nothing is
+ * kept here.
+ * @param {LGraphNode} node a subgraph node @param {number | string} inner the canvas' id in there @param {Host} host
+ */
+export function addFace(node, inner, host) {
+  const canvas = () => node.subgraph?.getNodeById?.(inner)
+  const drawing = () => canvas()?.widgets?.find(({ name }) => name === 'drawing')
+  const seat = { node, canvas, hosts: () => [...hostsOf(node), node] }
+  const editor = editorIn(seat, host, () => {
+    const widget = drawing()
+    if (!widget) return
+    widget.value = editor.text
+    widget.callback?.(editor.text)
+  })
+  const widget = node.addDOMWidget(faceName(inner), 'DRAGON_CANVAS', editor.root, {
+    getValue: () => editor.text,
+    setValue() {},
+    getMinHeight: () => MIN_HEIGHT,
+    hideOnZoom: false,
+    serialize: false
+  })
+  widget.serialize = false
+  widget.editor = editor
+  accompany(seat, editor, host, () => {
+    const value = drawing()?.value
+    if (value !== undefined && value !== editor.text && !editor.isBusy) editor.text = value
+  })
+  return widget
+}
+
+/** @param {number | string} inner the canvas' id in its subgraph */
+export const faceName = (inner) => `dragon_canvas_${inner}`
+
+/** @param {Seat} seat @param {Host} host @param {() => void} changed */
+function editorIn(seat, host, changed) {
+  /** @type {Editor} */
+  const editor = new Editor({
+    onChange() {
+      changed()
+      seat.node.graph?.setDirtyCanvas?.(true, false)
+      host.changed()
+    },
+    onPoint([x, y]) {
+      const canvas = seat.canvas()
+      const masker = canvas && maskerOf(canvas, seat.hosts())
+      if (masker) host.enter(masker, { x, y })
+      if (canvas) editor.setPointing(pointingOf(canvas, seat.hosts()))
+    },
+    onWheel: host.wheel,
+    heldView: host.heldView
+  })
+  return editor
+}
+
+/**
+ * Shows what is linked and what runs say, as long as the node is in the graph.
+ * @param {Seat} seat @param {Editor} editor @param {Host} host @param {() => void} [also] what else is looked after
+ * @returns {(output: NodeOutput | undefined) => void} to be told of a run
+ */
+function accompany(seat, editor, host, also) {
+  const { node } = seat
+  const picture = follow(seat, host, 'image', (image, notice) => {
     editor.setPicture(image, image ? [image.naturalWidth, image.naturalHeight] : [0, 0])
     if (notice) editor.setNotice(notice)
   })
-  const onto = follow(node, host, 'onto', (image, notice) => {
+  const onto = follow(seat, host, 'onto', (image, notice) => {
     editor.setOnto(image || notice ? { picture: image, size: image && [image.naturalWidth, image.naturalHeight], notice } : null)
   })
-  let heard = false
+  /** The frontend keeps what the last run said while nodes come and go. @type {NodeOutput | undefined} */
+  let known
+  let looked = false
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer
 
   /** @param {NodeOutput} output */
-  const hear = (output) => {
-    heard = true
+  const learn = (output) => {
     picture.hear(ranPicture(output.dragon_picture?.[0]))
     onto.hear(ranPicture(output.dragon_onto?.[0]))
     editor.lendMask(decodeRuns(output.dragon_mask?.[0]))
   }
 
+  /** @param {NodeOutput | undefined} output */
+  const hear = (output) => {
+    if (output) learn(output)
+    editor.hasPointed = false
+    editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
+    editor.refresh()
+    picture.renew()
+    onto.renew()
+  }
+
   const look = () => {
     editor.checkSharpness()
     takePlace(node, editor.root)
+    also?.()
+    const canvas = seat.canvas()
+    if (!canvas) return
     // The node may be a new one for the same thing: after the graph's undo, or back on its tab.
-    const known = heard ? undefined : host.output(node)
-    if (known) hear(known)
-    editor.setPointing(pointingOf(node))
+    const said = host.output(canvas)
+    if (said && said !== known) {
+      known = said
+      if (looked && canvas !== node) hear(said)
+      else learn(said)
+    }
+    if (!looked) editor.setTool(firstTool(canvas, editor))
+    const movesOnly = isUsed(canvas, 'dx') && !['scale_x', 'scale_y', 'rotation'].some((name) => isUsed(canvas, name))
+    if (movesOnly !== editor.movesOnly) {
+      editor.movesOnly = movesOnly
+      editor.refresh()
+    }
+    looked = true
+    editor.setPointing(pointingOf(canvas, seat.hosts()))
     picture.look()
     onto.look()
   }
@@ -97,19 +187,10 @@ function accompany(node, editor, host) {
     timer = undefined
   }
 
-  const { onAdded, onExecuted, onRemoved, onConnectionsChange } = node
+  const { onAdded, onRemoved, onConnectionsChange } = node
   node.onAdded = function (...graph) {
     onAdded?.apply(this, graph)
     watch()
-  }
-  node.onExecuted = function (output) {
-    onExecuted?.call(this, output)
-    if (output) hear(output)
-    editor.hasPointed = false
-    editor.warnings = (output?.dragon_warnings ?? []).filter((warning) => typeof warning === 'string')
-    editor.refresh()
-    picture.renew()
-    onto.renew()
   }
   node.onConnectionsChange = function (...change) {
     onConnectionsChange?.apply(this, change)
@@ -121,48 +202,69 @@ function accompany(node, editor, host) {
     editor.destroy()
     editor.root.setAttribute('data-removed', '')
   }
+  if (node.graph && canSit(node)) watch()
+  return hear
 }
+
+/** @param {LGraphNode} canvas @param {string} name of an output */
+function isUsed(canvas, name) {
+  const slot = canvas.outputs?.findIndex((output) => output.name === name) ?? -1
+  return slot >= 0 && Boolean(canvas.isOutputConnected?.(slot))
+}
+
+/** Where a mask is wanted and no arrows, one begins with that. @param {LGraphNode} canvas @param {Editor} editor */
+function firstTool(canvas, { tool, drawing }) {
+  if (tool !== 'arrow' || isUsed(canvas, 'points') || !isUsed(canvas, 'mask')) return tool
+  return drawing.objects.some((thing) => thing.mask) ? 'move' : 'brush'
+}
+
+/** Whether it has its place already: one that is being made hears of that. @param {LGraphNode} node */
+const canSit = ({ graph, id }) => Boolean(graph?.getNodeById?.(id))
 
 /** Which node's output a run's picture was made from, by its path: it is not shown for another's. @type {Map<string, string>} */
 const origins = new Map()
 
 /**
  * The picture that an input is linked to: a loader's file at once, any other as the last run had it.
- * @param {LGraphNode} node @param {Host} host @param {string} input
+ * @param {Seat} seat @param {Host} host @param {string} input
  * @param {(image: HTMLImageElement | null, notice: string) => void} show
  */
-function follow(node, host, input, show) {
-  /** @type {StoredPicture | null} */
+function follow(seat, host, input, show) {
+  /** @type {RanPicture | null} */
   let ran = null
   let shown = ''
   let again = Infinity
 
   const look = () => {
-    const { linked, file, origin } = linkedPicture(node, input)
-    const wanted = file ?? (linked && ran && madeFrom(origin, ran) ? ran : null)
-    const key = wanted ? viewPath(wanted) : linked ? 'linked' : 'none'
+    const canvas = seat.canvas()
+    if (!canvas) return
+    const { linked, idle, file, chosen, origin } = linkedPicture(canvas, seat.hosts(), input)
+    // What the model saw goes before what the browser makes of the same file.
+    const isRuns = linked && ran && (file ? ran.chosen === chosen : !idle && madeFrom(origin, ran.picture))
+    const wanted = isRuns && ran ? ran.picture : file
+    const key = wanted ? viewPath(wanted) : idle ? 'idle' : linked ? 'linked' : 'none'
     if (key === shown && performance.now() < again) return
     shown = key
     again = Infinity
     if (wanted) void fetchPicture(key)
-    else show(null, linked ? say('runOnce') : '')
+    else show(null, idle ? say('pictureIdle') : linked ? say('runOnce') : '')
   }
 
   /** @param {string} key */
   const fetchPicture = async (key) => {
     try {
-      const image = await loaded(host.url(`${key}&rand=${Date.now()}`)) // or a file that was replaced stays what it was
-      if (key === shown) show(image, '')
+      const { image, unsure } = await loaded(host.url(`${key}&rand=${Date.now()}`)) // or a file that was replaced stays what it was
+      if (key === shown) show(image, unsure ? say('pictureUnsure') : '')
     } catch {
       if (key !== shown) return
       again = performance.now() + RETRY_AFTER
-      show(null, say('pictureLost'))
+      show(null, say(key.includes('..') ? 'pictureHidden' : 'pictureLost'))
     }
   }
 
   return {
     look,
-    /** @param {StoredPicture | null} picture what a run had */
+    /** @param {RanPicture | null} picture what a run had */
     hear(picture) {
       ran = picture ?? ran
     },

@@ -2,14 +2,14 @@
 
 /** What stands in braces is put in by whoever says it. */
 const ENGLISH = Object.freeze({
-  arrowTool: 'Arrow (A): drag from a point to where it should go',
+  arrowTool: 'Arrow (A): drag from a point to where it should go. Alt begins a new one on top of another',
   brushTool: 'Brush (B): paint over an object. Alt erases, [ and ] change the size',
   eraserTool: 'Eraser (E): take away from the mask',
   lassoTool: 'Lasso (L): draw round an object. Alt cuts away',
   moveTool: 'Move (V): drag, scale and turn the masked object',
   wandTool: 'Wand (W): point at the object, and Dragon Auto Mask masks it at the next run',
 
-  arrowHelp: 'Drag from a point to where it should go. Drag an end to change it.',
+  arrowHelp: 'Drag from a point to where it should go, or an end to change it. Alt: always a new one.',
   brushHelp: 'Paint over the object, its shadow too. Then take the Move tool.',
   eraserHelp: 'Paint over what should not be masked.',
   lassoHelp: 'Draw round the object. Then take the Move tool.',
@@ -30,6 +30,9 @@ const ENGLISH = Object.freeze({
   connectPicture: 'Connect a picture to draw on.',
   runOnce: 'Run once: the picture is made by another node and shows after its first run.',
   pictureLost: 'The picture cannot be loaded: choose another, or run again. Your drawing is kept.',
+  pictureIdle: 'The node that gives the picture is muted or bypassed: let it run to draw here.',
+  pictureUnsure: 'Your browser may show this kind of file otherwise than ComfyUI reads it: run once to see what the model sees.',
+  pictureHidden: 'ComfyUI shows no file with two dots in its name: run once to see it here, or rename it.',
   otherSize: 'Drawn on {drawn}, the picture is now {now}: check that everything still lies where it should.',
   maskSmoothed: 'The mask had more detail than can be kept and was smoothed. Undo takes that back.',
   maskFirst: 'First paint over an object with the brush or the lasso.',
@@ -38,6 +41,7 @@ const ENGLISH = Object.freeze({
   arrowLeaves: 'Arrow {number} leaves the picture.',
   objectPlaced: 'Object {number}: dx {dx}, dy {dy} px, scale {scale}, {rotation}°. R puts it back.',
   objectPasted: 'Object {number}: middle at {x}, {y} px, scale {scale}, {rotation}°. R puts it back.',
+  shapeIgnored: 'Scale and rotation have no effect here, only where it goes: Dragon resize takes them too.',
   objectOutside: 'Object {number} lies outside of this picture: press where it should go.',
 
   wandPointed: 'Dragon Auto Mask looks at {x}, {y} px: a run masks what is there.',
@@ -77,14 +81,14 @@ const ENGLISH = Object.freeze({
 
 /** @type {Readonly<Record<Word, string>>} */
 const CHINESE = Object.freeze({
-  arrowTool: '箭头（A）：从一个点拖到它该去的位置',
+  arrowTool: '箭头（A）：从一个点拖到它该去的位置。按住 Alt 可在已有箭头上新画一个',
   brushTool: '画笔（B）：涂抹物体。按住 Alt 擦除，[ 和 ] 调整大小',
   eraserTool: '橡皮（E）：擦去部分遮罩',
   lassoTool: '套索（L）：圈出物体。按住 Alt 剪去',
   moveTool: '移动（V）：拖动、缩放和旋转遮罩覆盖的物体',
   wandTool: '魔棒（W）：指向物体，“Dragon 自动遮罩”会在下次运行时为它生成遮罩',
 
-  arrowHelp: '从一个点拖到它该去的位置。拖动一端可以修改箭头。',
+  arrowHelp: '从一个点拖到它该去的位置；拖动一端可以修改。按住 Alt 总是新画一个。',
   brushHelp: '涂抹物体，连同它的影子，然后使用“移动”工具。',
   eraserHelp: '涂抹不该被遮罩覆盖的部分。',
   lassoHelp: '圈出物体，然后使用“移动”工具。',
@@ -105,6 +109,9 @@ const CHINESE = Object.freeze({
   connectPicture: '请连接一张图像，然后在上面绘制。',
   runOnce: '请先运行一次：图像由其他节点生成，第一次运行后才会显示。',
   pictureLost: '无法加载图像：请选择另一张，或重新运行。绘制内容不会丢失。',
+  pictureIdle: '提供图像的节点已被静音或绕过：让它参与运行，才能在这里绘制。',
+  pictureUnsure: '浏览器显示这种文件的方式可能与 ComfyUI 的读取结果不同：请先运行一次，查看模型所见的图像。',
+  pictureHidden: 'ComfyUI 不显示文件名中带有两个点的文件：请先运行一次，或重命名文件。',
   otherSize: '绘制时图像为 {drawn}，现在为 {now}：请检查所有内容是否仍在正确的位置。',
   maskSmoothed: '遮罩的细节过多，无法全部保留，已作平滑处理。可以撤销。',
   maskFirst: '请先用画笔或套索涂抹物体。',
@@ -113,6 +120,7 @@ const CHINESE = Object.freeze({
   arrowLeaves: '箭头 {number} 超出了图像。',
   objectPlaced: '物体 {number}：dx {dx}，dy {dy} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
   objectPasted: '物体 {number}：中心在 {x}，{y} 像素，缩放 {scale}，{rotation}°。按 R 放回原处。',
+  shapeIgnored: '缩放和旋转在这里不起作用，只有位置有效：Dragon resize 也会使用它们。',
   objectOutside: '物体 {number} 在这张图像之外：请在它该去的位置按下。',
 
   wandPointed: '“Dragon 自动遮罩”将查看 {x}，{y} 像素处：运行后即得到那里的遮罩。',
