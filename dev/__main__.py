@@ -38,6 +38,11 @@ def main(arguments: list[str]) -> int:
             environment.become(command, {"PYTHONPATH": str(REPOSITORY)})
         if options.command == "demo":
             return _demo(ready, options)
+        if options.command == "templates":
+            from dev import blueprints, layout
+
+            LOG.info("Changed: %s", ", ".join([*layout.write(), *blueprints.write()]) or "nothing")
+            return 0
         if options.command == "locales":
             from dev import locales
 
@@ -56,7 +61,7 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m dev", description="Dragon's developer commands.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | run | locales")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | run | locales | templates")
     demo = commands.add_parser("demo", help="move an object in a picture, or run another template, through a real ComfyUI server")
     demo.add_argument("image", nargs="?", type=Path, metavar="IMAGE", help="your own picture (default: one that is shipped)")
     demo.add_argument("--mask", type=Path, help="the object in IMAGE: white on black, of the same size")
@@ -70,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("rest", nargs="*", metavar="TIER", help="default: all but slow")
     run = commands.add_parser("run", help="run Python with ComfyUI and this repository importable: run -- -m training.vae")
     run.add_argument("rest", nargs="*", metavar="-- ARGUMENT", help="passed to the interpreter")
+    commands.add_parser("templates", help="lay the templates out, and make the blueprints and what shows them from them")
     commands.add_parser("locales", help="write locales/en from the nodes, after a text of theirs has changed")
     return parser
 
