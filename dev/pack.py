@@ -1,7 +1,7 @@
 """Put this pack into a ComfyUI's `custom_nodes` as a user would have it.
 
-`install_release` leaves out what `.comfyignore` names, as the registry's archive does; `install_clone` is what
-ComfyUI-Manager's `git clone` gives: everything that git holds. Both take the working tree as it is, committed or not.
+`archive` is the registry's: a zip file without what `.comfyignore` names; `install_release` unpacks it. `install_clone` is what
+ComfyUI-Manager's `git clone` gives: everything that git holds. All take the working tree as it is, committed or not.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,13 +19,25 @@ from dev.paths import PACK_NAME, REPOSITORY
 NEVER = frozenset({".git", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".venv"})
 
 
-def install_release(custom_nodes: Path) -> Path:
-    """Copy what is published; returns the pack's folder in `custom_nodes`."""
+def archive(file: Path) -> Path:
+    """Write what is published to a zip file, paths relative to the pack's root; returns the file."""
     import pathspec  # not in the standard library, and only wanted once the environment is there
 
     patterns = (REPOSITORY / ".comfyignore").read_text("utf-8").splitlines()
     ignored = pathspec.PathSpec.from_lines("gitignore", patterns)
-    return _copy((name for name in _files() if not ignored.match_file(name)), custom_nodes)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in sorted(_files()):
+            if not ignored.match_file(name):
+                packed.write(REPOSITORY / name, name)
+    return file
+
+
+def install_release(custom_nodes: Path) -> Path:
+    """Unpack what is published, as the Manager does; returns the pack's folder in `custom_nodes`."""
+    target = custom_nodes / PACK_NAME
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive(Path(folder) / "pack.zip")) as packed:
+        packed.extractall(target)
+    return target
 
 
 def install_clone(custom_nodes: Path) -> Path:
