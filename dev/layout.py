@@ -223,7 +223,9 @@ def _frame(number: int, group: Group, box: tuple[int, int, int, int]) -> dict[st
 
 
 def _widgets(node: Node) -> int:
-    return sum("widget" in entry for entry in node.get("inputs") or ())
+    """A file may have values for widgets that it has no sockets for: the node has got them since."""
+    sockets = sum("widget" in entry for entry in node.get("inputs") or ())
+    return max(sockets, len(node.get("widgets_values") or ())) if node["type"].startswith("Dragon") else sockets
 
 
 def _slots(node: Node) -> int:

@@ -12,6 +12,8 @@ PACK_NAME = "dragon-diffusion"
 """Folder name the pack gets in `custom_nodes`; the registry's project name, as the Manager uses it."""
 
 WORKFLOWS = REPOSITORY / "workflows"
+SUBGRAPHS = REPOSITORY / "subgraphs"
+"""ComfyUI lists what lies in a folder of this name as blueprints."""
 
 
 def cache_folder() -> Path:

@@ -4,7 +4,7 @@ The frontend does this in JavaScript (`app.graphToPrompt`): widget values are st
 from the server's `/object_info`, in the order in which the frontend makes the widgets. Doing it here lets the demo and the
 tests queue the very files that ship. It is stricter than the frontend: a list that does not fit is an error.
 
-Not handled, and said so when met: subgraphs, bypassed nodes, reroutes and primitive nodes.
+Not handled, and said so when met: bypassed nodes, reroutes and primitive nodes, and values that a subgraph's node has of its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ CONTROL_VALUES = frozenset({"fixed", "increment", "decrement", "randomize"})
 UPLOAD_OPTIONS = ("image_upload", "animated_image_upload", "video_upload", "audio_upload")
 FRONTEND_ONLY = frozenset({"Note", "MarkdownNote"})
 MUTED, BYPASSED = 2, 4
+SUBGRAPH_INPUT = -10
+"""The frontend's id of the side that a subgraph's inputs come in by."""
 
 
 class WorkflowError(DevError):
@@ -67,8 +69,7 @@ def load(file: Path) -> dict[str, Any]:
 
 def to_prompt(workflow: Mapping[str, Any], object_info: Mapping[str, Any], name: str = "workflow") -> Prompt:
     """The API prompt of a UI-format workflow, with ids as strings and titles under `_meta`."""
-    if (workflow.get("definitions") or {}).get("subgraphs"):
-        raise WorkflowError(f"{name}: holds subgraphs, which this converter does not handle; unpack them.")
+    workflow = flattened(workflow, name)
     nodes = [node for node in workflow["nodes"] if node["type"] not in FRONTEND_ONLY and node.get("mode") != MUTED]
     unknown = sorted({node["type"] for node in nodes if node["type"] not in object_info})
     if unknown:
@@ -79,6 +80,80 @@ def to_prompt(workflow: Mapping[str, Any], object_info: Mapping[str, Any], name:
     sources = _link_sources(workflow, name)
     kept = {str(node["id"]) for node in nodes}
     return {str(node["id"]): _node(node, object_info[node["type"]], sources, kept, name) for node in nodes}
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """A graph as it is seen from one node that stands for it: the file's own graph, or a subgraph's."""
+
+    path: str
+    nodes: Mapping[int, Mapping[str, Any]]
+    links: Mapping[int, tuple[int, int]]
+    """Link id → (node id, output slot)."""
+    node: Mapping[str, Any] | None = None
+    around: _Scope | None = None
+    outputs: Sequence[Mapping[str, Any]] = ()
+
+
+def flattened(workflow: Mapping[str, Any], name: str = "workflow") -> dict[str, Any]:
+    """The same graph with what is in its subgraphs in their place; ids of nodes are the frontend's execution ids, "4:21"."""
+    definitions = {each["id"]: each for each in (workflow.get("definitions") or {}).get("subgraphs") or ()}
+    if not definitions:
+        return dict(workflow)
+    nodes: list[dict[str, Any]] = []
+    links: list[list[Any]] = []
+    inner: dict[tuple[str, int], _Scope] = {}
+
+    def walk(scope: _Scope) -> None:
+        for node in scope.nodes.values():
+            definition = definitions.get(node["type"])
+            if definition is None:
+                continue
+            if any(value is not None for value in node.get("widgets_values") or ()):
+                raise WorkflowError(f"{name}: {_label(node)} has values of its own, which this converter does not handle.")
+            by_id = {each["id"]: each for each in definition["nodes"]}
+            path = f"{scope.path}{node['id']}:"
+            inner[scope.path, node["id"]] = _Scope(path, by_id, _origins(definition["links"], name), node, scope, definition["outputs"])
+            walk(inner[scope.path, node["id"]])
+
+    def source(scope: _Scope, link: int | None) -> tuple[str, int] | None:
+        """The node, by execution id, and the output that a link comes from in the end."""
+        if link is None:
+            return None
+        if link not in scope.links:
+            raise WorkflowError(f"{name}: link {link} is not in the file.")
+        node_id, slot = scope.links[link]
+        if node_id == SUBGRAPH_INPUT:
+            if scope.node is None or scope.around is None:
+                raise WorkflowError(f"{name}: link {link} comes from outside of the graph.")
+            return source(scope.around, scope.node["inputs"][slot].get("link"))
+        below = inner.get((scope.path, node_id))
+        if below is None:
+            return f"{scope.path}{node_id}", slot
+        return source(below, below.outputs[slot]["linkIds"][0])
+
+    def collect(scope: _Scope) -> None:
+        for node in scope.nodes.values():
+            if node["type"] in definitions:
+                collect(inner[scope.path, node["id"]])
+                continue
+            inputs = [dict(entry) for entry in node.get("inputs") or ()]
+            for entry in inputs:
+                found = source(scope, entry.get("link"))
+                entry["link"] = None
+                if found is not None:
+                    links.append([len(links) + 1, *found, f"{scope.path}{node['id']}", 0, entry["type"]])
+                    entry["link"] = len(links)
+            nodes.append({**node, "id": f"{scope.path}{node['id']}", "inputs": inputs})
+
+    top = _Scope("", {each["id"]: each for each in workflow["nodes"]}, _origins(workflow.get("links") or (), name))
+    walk(top)
+    collect(top)
+    return {**workflow, "nodes": nodes, "links": links, "definitions": {}}
+
+
+def _origins(links: Sequence[Any], name: str) -> dict[int, tuple[int, int]]:
+    return {number: (int(node), slot) for number, (node, slot) in _link_sources({"links": links}, name).items()}
 
 
 def _node(

@@ -18,7 +18,7 @@ from dev.workflow import Prompt
 
 SHIPPED = sorted(WORKFLOWS.glob("*.json"))
 #: One of one picture, one that is drawn on the canvas and shown in a preview. They share the inversion.
-RUN_HERE = ("dragon_move_object", "dragon_move_with_canvas")
+RUN_HERE = ("dragon_first_edit", "dragon_move_object", "dragon_move_with_canvas")
 #: ComfyUI shows thumbnails small; larger files only slow the template browser down.
 LARGEST_THUMBNAIL = 60_000
 #: The paper has neither a draft nor a composite.

@@ -1,0 +1,84 @@
+"""The blueprints in `subgraphs/`: made from the templates as they are now, listed by the server, and prompts that it takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dev import blueprints, layout, workflow
+from dev.blueprints import BLUEPRINTS, Blueprint
+from dev.paths import PACK_NAME, SUBGRAPHS, WORKFLOWS
+from dev.server import Server
+from dragon_core.document.drawing import encode_runs
+
+every = pytest.mark.parametrize("recipe", BLUEPRINTS, ids=lambda recipe: recipe.name)
+ARROWS = [[0.383, 0.641, 0.766, 0.586], [0.102, 0.641, 0.383, 0.586]]
+
+
+def drawn(recipe: Blueprint) -> str:
+    """The template's mask, moved a little, or arrows: what a user would draw on the face."""
+    if "points" in recipe.drawn:
+        return json.dumps({"version": 1, "size": [256, 256], "arrows": ARROWS, "objects": []})
+    masks = {"DragonPasteLoss": "paste_second", "DragonAppearanceLoss": "appearance", "DragonInpaintLoss": "remove"}
+    name = next((name for loss, name in masks.items() if loss == recipe.drawn["mask"][0]), "move")
+    with Image.open(WORKFLOWS / "inputs" / f"dragon_{name}_mask.png") as picture:
+        cells = np.asarray(picture.convert("L")) > 127
+    mask = {"size": [cells.shape[1], cells.shape[0]], "runs": encode_runs(cells)}
+    thing = {"mask": mask, "move": [0.25, 0], "scale": [1, 1], "rotation": 0}
+    return json.dumps({"version": 1, "size": [cells.shape[1], cells.shape[0]], "arrows": [], "objects": [thing]})
+
+
+def test_everything_is_made_from_the_templates_as_they_are() -> None:
+    """`python3 -m dev templates` has nothing to change."""
+    assert [*layout.write(), *blueprints.write()] == []
+
+
+def test_there_is_one_for_each_task() -> None:
+    assert {file.stem for file in SUBGRAPHS.iterdir()} == {recipe.name for recipe in BLUEPRINTS}
+
+
+def test_the_server_lists_them(server: Server) -> None:
+    listed = server.client.get_json("/api/global_subgraphs")
+    ours = {entry["name"]: key for key, entry in listed.items() if PACK_NAME in entry["info"]["node_pack"]}
+    assert set(ours) == {recipe.name for recipe in BLUEPRINTS}
+    data: Any = json.loads(server.client.get_json(f"/api/global_subgraphs/{ours['Dragon move']}")["data"])
+    assert data == json.loads((SUBGRAPHS / "Dragon move.json").read_text("utf-8"))
+
+
+@every
+def test_it_takes_what_a_user_brings(recipe: Blueprint) -> None:
+    (face,) = blueprints.blueprint(recipe)["nodes"]
+    inputs = [entry["name"] for entry in face["inputs"]]
+    assert inputs[:4] == ["model", "clip", "vae", "image"] and {"prompt", "seed", "hold_object_until"} <= set(inputs)
+    assert [entry["name"] for entry in face["outputs"]] == ["image"]
+    assert len(set(inputs)) == len(inputs)
+
+
+@every
+def test_it_is_a_prompt(server: Server, recipe: Blueprint) -> None:
+    """Opened up, it is the template's graph: each of its nodes, and the canvas in the place of its masks."""
+    info = server.client.object_info()
+    prompt = workflow.to_prompt(blueprints.shown(recipe, drawn(recipe), "dragon_test"), info, recipe.name)
+    template = workflow.to_prompt(workflow.load(WORKFLOWS / f"{recipe.template}.json"), info)
+
+    def kinds(graph: workflow.Prompt) -> list[str]:
+        return sorted(node["class_type"] for node in graph.values() if node["class_type"] not in ("LoadImageMask", "DragonPreview"))
+
+    assert kinds({name: node for name, node in prompt.items() if node["class_type"] != "DragonCanvas"}) == kinds(template)
+    (sampler,) = workflow.of_type(prompt, "DragonSampler")
+    (canvas,) = workflow.of_type(prompt, "DragonCanvas")
+    assert canvas in workflow.upstream(prompt, sampler, "energy")
+    shared = {name: value for name, value in prompt[sampler]["inputs"].items() if not isinstance(value, list)}
+    (theirs,) = workflow.of_type(template, "DragonSampler")
+    assert shared.items() <= template[theirs]["inputs"].items()
+
+
+def test_values_of_a_subgraphs_own_are_refused(server: Server) -> None:
+    graph = blueprints.shown(BLUEPRINTS[0], "", "dragon_test")
+    next(node for node in graph["nodes"] if "widgets_values" in node and node["title"] == "Dragon move")["widgets_values"] = ["a cup"]
+    with pytest.raises(workflow.WorkflowError, match="values of its own"):
+        workflow.to_prompt(graph, server.client.object_info())
