@@ -21,7 +21,7 @@ Column = tuple[str, ...]
 TITLE, GROUP_TITLE, RIM, GAP = 30, 46, 16, 22
 NOTES = 290
 """Height of the strip."""
-SEEN, CORNER = (1245, 740), (90, 165)
+SEEN, CORNER = (1235, 740), (90, 165)
 """Pixels of the page: how large the graph is when it opens (Nodes 2.0 of 1.32 draws it 1.2 times as large), and where it begins, below
 the bars."""
 CLEAREST = 0.6
@@ -209,13 +209,12 @@ def _place(group: Group, nodes: dict[str, Node], left: int, top: int) -> tuple[i
 def _strip(notes: Iterable[Node], preview: Node | None, right: int) -> None:
     """Notes, and the preview if there is one, side by side above the graph."""
     things = [*notes, *([preview] if preview else [])]
-    shares = [1.5 if node is preview else 1.0 for node in things]
-    unit = (right - GAP * (len(things) - 1)) / sum(shares)
+    width = (right - GAP * (len(things) - 1)) / len(things)
     left = 0.0
-    for node, share in zip(things, shares, strict=True):
+    for node in things:
         node["pos"] = [round(left), -NOTES - GAP]
-        node["size"] = [round(unit * share), NOTES]
-        left += unit * share + GAP
+        node["size"] = [round(width), NOTES]
+        left += width + GAP
 
 
 def _frame(number: int, group: Group, box: tuple[int, int, int, int]) -> dict[str, Any]:
