@@ -9,7 +9,7 @@ const ENGLISH = Object.freeze({
   moveTool: 'Move (V): drag, scale and turn the masked object',
   wandTool: 'Wand (W): point at the object, and Dragon Auto Mask masks it at the next run',
 
-  arrowHelp: 'Drag from a point to where it should go, or an end to change it. Alt: always a new one.',
+  arrowHelp: 'Drag from a point to its goal, or an end to change it. Alt: always a new one.',
   brushHelp: 'Paint over the object, its shadow too. Then take the Move tool.',
   eraserHelp: 'Paint over what should not be masked.',
   lassoHelp: 'Draw round the object. Then take the Move tool.',
