@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+import comfy.model_management
 import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.samplers
@@ -39,6 +40,9 @@ KNOWN = "dragon_reference"
 
 #: Half cells around an edit in which the decoded picture may differ from the source: that far an edited cell shows.
 CHANGED_MARGIN = 3
+
+#: What to do where memory is short.
+SMALLER = "the model is as it was: take a smaller picture, an fp16 checkpoint or fewer taps, or close other programs"
 
 Options = dict[str, Any]
 
@@ -133,6 +137,13 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         return result
 
     def outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        try:
+            return self._outer_sample(*args, **kwargs)
+        except comfy.model_management.OOM_EXCEPTION as error:
+            # Of the same type: ComfyUI frees its memory when it sees that.
+            raise type(error)(f"Dragon: memory ran out during the edit, {SMALLER}. ({error})") from error
+
+    def _outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.strength > 0:
             comfy.patcher_extension.add_wrapper_with_key(
                 comfy.patcher_extension.WrappersMP.PREPARE_SAMPLING, STATE, load_fully, self.model_options, is_model_options=True
