@@ -9,14 +9,14 @@ from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.appearance import appearance_energy
-from ..diffusion.energies.form import LEAST, Form, nothing
+from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.colour_transfer import transfer_colours
 from ..imaging.edge_blending import surplus
 from ..imaging.mask_checks import check_mask, cropped_mask, for_rows, is_picture
 from ..imaging.masks import Regions, on_grid
-from .base import KAPPA, replaced
+from .base import ReferenceEdit, Weights, replaced
 
 #: Times that a picture's colours are mapped and cut to its range. 3 leave 0.084 of the way to the reference's colours, 1 leaves 0.105
 #: (mean of 8 tuning cases of the benchmark), and more change little.
@@ -24,19 +24,13 @@ PICTURE_PASSES = 3
 
 
 @dataclass(frozen=True)
-class AppearanceWeights:
-    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
-
+class AppearanceWeights(Weights):
     edit: float = 3.5
     content: float = 5.0
 
-    def __post_init__(self) -> None:
-        if min(self.edit, self.content) < 0:
-            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
-
 
 @dataclass(frozen=True, eq=False)
-class Appearance:
+class Appearance(ReferenceEdit):
     """Give what ``mask`` (M, H, W) covers the look of what ``reference_mask`` (M', H', W') covers in the second picture.
 
     transfer: how much of the reference's latent colours the trajectory takes on, in [0, 1]; 0 leaves all to guidance, as in the paper.
@@ -74,14 +68,6 @@ class Appearance:
     def edits_trajectory(self) -> bool:
         return self.transfer > 0
 
-    @property
-    def kappa(self) -> float:
-        return KAPPA
-
-    @property
-    def needs_reference(self) -> bool:
-        return True
-
     def cropped(self, image_size: tuple[int, int]) -> Appearance:
         return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
 
@@ -103,15 +89,6 @@ class Appearance:
         reference = views.required_reference()
         wanted = self.convention.on_grid(self.reference_mask, self.convention.grid(reference))
         return appearance_energy(views.generation, reference, own.target, wanted, self.weights.edit, self.form)
-
-    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        return nothing(views.generation)  # nothing is vacated
-
-    def fill_clean(self, latent: Tensor) -> Tensor:
-        return latent
-
-    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
-        return noise
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
         if reference is None:

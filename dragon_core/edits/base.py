@@ -1,86 +1,150 @@
-"""What every editing task declares, so that several of them can be combined in one run."""
+"""What an edit declares, so that several of them can be combined in one run."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, Protocol, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..diffusion.convention import Convention
-from ..diffusion.energies.form import Form
+from ..diffusion.convention import OURS, Convention
+from ..diffusion.energies.form import Form, nothing
 from ..diffusion.features import Views
+from ..errors import DragonError
 from ..imaging.masks import Regions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: κ of moving and resizing, and of all other tasks (docs/method.md, section 7).
 MOVE_KAPPA, KAPPA = 0.08, 0.04
 
 
-class Edit(Protocol):
-    """One edit of one picture. Grids are (h, w); features are on the common grid; energies are (B,)."""
+@dataclass(frozen=True)
+class Weights:
+    """Weights of an edit's energies, each >= 0. Defaults of each edit: the authors' for SD-1.5 (docs/method.md, section 11)."""
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 0:
+            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
+
+    def scaled(self, share: float) -> Self:
+        """All of them times ``share``."""
+        return replace(self, **{name: share * weight for name, weight in asdict(self).items()})
+
+
+class Edit(ABC):
+    """One edit of one picture: a frozen dataclass. Grids are (h, w); features are on the common grid; energies are (B,).
+
+    The defaults are those of an edit that has no energies and leaves the trajectory as it is.
+
+    ``weights``: of its energies, where it has several. ``convention``: ours or the authors', for all that it says of energies, regions
+    and latents.
+    """
+
+    weights: Weights
+    convention: Convention = OURS
 
     @property
+    @abstractmethod
     def image_size(self) -> tuple[int, int] | None:
         """(height, width) in pixels of the picture the edit was made for; None where it suits any."""
 
     @property
-    def convention(self) -> Convention:
-        """Ours or the authors', for all that it says of energies, regions and latents."""
-
-    @property
     def form(self) -> Form:
         """The form of its edit energy, and of the content energy where it holds the rest."""
+        return self.convention.points
 
     @property
     def content_weight(self) -> float:
         """How strongly everything outside the edit is held. Of combined edits the largest counts."""
+        return 0.0
 
     @property
     def least_energy(self) -> float:
-        """What its edit and repair energy together cannot fall below: the share of an attraction that is left when all is alike."""
+        """What its edit and background energy together cannot fall below: the share of an attraction that is left when all is alike."""
+        return 0.0
 
     @property
     def kappa(self) -> float:
         """The authors' κ for this task: in the paper's unit η = energy_scale · 1000 · κ, for each edit of a chain its own."""
-
-    def cropped(self, image_size: tuple[int, int]) -> Edit:
-        """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
+        return KAPPA
 
     @property
     def edits_trajectory(self) -> bool:
-        """Whether the edit changes the trajectory, so that the edited trajectory can lead what it touches."""
+        """Whether the edit changes the trajectory, so that the edited trajectory can be injected where the edit acts."""
+        return False
 
     @property
     def needs_reference(self) -> bool:
         """Whether it takes from a second picture."""
+        return False
 
-    def on(self, device: torch.device, repeats: int) -> Edit:
+    def scaled(self, share: float) -> Self:
+        """This edit with all its energies times ``share``."""
+        return replaced(self, weights=self.weights.scaled(share))
+
+    @abstractmethod
+    def cropped(self, image_size: tuple[int, int]) -> Self:
+        """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
+
+    @abstractmethod
+    def on(self, device: torch.device, repeats: int) -> Self:
         """This edit with its tensors on ``device``, each picture's mask repeated for ``repeats`` rows of a batch."""
 
+    @abstractmethod
     def regions(self, size: tuple[int, int]) -> Regions:
         """Source and target on a grid."""
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        """What pulls the object to its place; its gradient acts inside the edit region."""
+        """What pulls the object to its place; its gradient acts inside the edit region. ``own``: :meth:`regions` on the features' grid."""
+        return nothing(views.generation)
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        """What mends the vacated place; its gradient acts outside the edit region."""
+        """What mends the vacated place; its gradient acts outside the edit region. ``combined``: the regions of the whole chain."""
+        return nothing(views.generation)
 
     # The trajectory is edited like the picture, its clean part and its noise apart: the clean part may be interpolated, noise must
-    # be moved cell by cell to keep its spread. All edits of a chain clear before any places, so that none wipes out another's.
+    # be moved cell by cell to keep its variance. All edits of a chain fill before any places, so that none wipes out another's.
 
     def fill_clean(self, latent: Tensor) -> Tensor:
         """A clean latent (B, C, h, w) with the object's old place filled from its surroundings."""
+        return latent
 
     def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
-        """The noise part (B, C, h, w) of a latent with the object's part replaced. ``fresh``: noise of the same spread."""
+        """The noise part (B, C, h, w) of a latent with the object's part replaced. ``fresh``: noise of the same variance."""
+        return noise
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
         """A latent with the object at its new place, taken from the ``source`` or the ``reference`` picture's latent.
 
         ``mode`` is "bilinear" or "nearest".
         """
+        return latent
+
+
+class ReferenceEdit(Edit):
+    """An edit that takes something from a second picture, whose size may be another one."""
+
+    @property
+    def needs_reference(self) -> bool:
+        return True
+
+    @abstractmethod
+    def cropped_reference(self, reference_size: tuple[int, int]) -> Self:
+        """This edit on the middle (height, width) of the second picture, which is what a VAE keeps of it."""
+
+    @abstractmethod
+    def reference_region(self, size: tuple[int, int]) -> Tensor:
+        """What is taken, on a grid over the second picture: (M, h, w)."""
+
+
+def reference_edits(edits: Sequence[Edit]) -> tuple[ReferenceEdit, ...]:
+    """Those of a chain that take from the second picture."""
+    return tuple(edit for edit in edits if isinstance(edit, ReferenceEdit))
 
 
 AnyEdit = TypeVar("AnyEdit")

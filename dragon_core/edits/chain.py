@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, reduce
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,8 +18,7 @@ from ..diffusion.guidance import Energies
 from ..diffusion.noise_model import VP, NoiseModel
 from ..errors import DragonError
 from ..imaging.masks import FAINT, Regions, either, feathered, grown
-from .base import Edit, replaced
-from .reference import ReferenceEdit
+from .base import Edit, ReferenceEdit, replaced
 
 log = logging.getLogger(__name__)
 
@@ -249,11 +247,4 @@ def by(convention: Convention, edits: Sequence[Edit]) -> tuple[Edit, ...]:
 def with_kappa(edits: Sequence[Edit]) -> tuple[Edit, ...]:
     """A chain as the paper's unit needs it: a run has one η, of the largest κ; an edit of a smaller one weighs that much less beside it."""
     largest = max((edit.kappa for edit in edits), default=0.0)
-    return tuple(edit if edit.kappa == largest else _weighed(edit, edit.kappa / largest) for edit in edits)
-
-
-def _weighed(edit: Any, share: float) -> Any:  # noqa: ANN401 - a frozen dataclass of one ``weight``, or of ``weights`` for its energies
-    """The edit with all its energies times ``share``."""
-    if hasattr(edit, "weight"):
-        return replaced(edit, weight=share * edit.weight)
-    return replaced(edit, weights=replace(edit.weights, **{name: share * weight for name, weight in asdict(edit.weights).items()}))
+    return tuple(edit if edit.kappa == largest else edit.scaled(edit.kappa / largest) for edit in edits)

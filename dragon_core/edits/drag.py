@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
-from ..diffusion.energies.form import LEAST, Form, nothing
+from ..diffusion.energies.form import LEAST, nothing
 from ..diffusion.energies.points import AROUND, points_energy, repulsion_energy
 from ..diffusion.features import Features, Views, spread
 from ..errors import DragonError
@@ -22,7 +22,7 @@ from ..imaging.affine import Pair
 from ..imaging.mask_checks import check_mask
 from ..imaging.masks import Regions, either
 from ..imaging.point_warp import capsules, displacement, sample
-from .base import KAPPA, replaced
+from .base import Edit, Weights, replaced
 from .move import Move, MoveWeights, StartLatent
 
 #: What a mask is: the object that goes where its points go, leaving its place; or the area in which things may be stretched.
@@ -39,20 +39,14 @@ REACH, REACH_OF_WAY = 2.0, 0.25
 
 
 @dataclass(frozen=True)
-class DragWeights:
-    """Weights of the energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
-
+class DragWeights(Weights):
     edit: float = 4.0
     content: float = 6.0
     inpaint: float = 0.2
 
-    def __post_init__(self) -> None:
-        if min(self.edit, self.content, self.inpaint) < 0:
-            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
-
 
 @dataclass(frozen=True, eq=False)
-class Drag:
+class Drag(Edit):
     """Pairs of points, and how the picture follows them: a :class:`Move` whose transform is a displacement.
 
     Make one with :func:`drag`. ``leaves``: whether the old place is left behind (an object) or stretched (an area).
@@ -69,10 +63,6 @@ class Drag:
         return self.carried.image_size
 
     @property
-    def form(self) -> Form:
-        return self.convention.points
-
-    @property
     def content_weight(self) -> float:
         return self.weights.content
 
@@ -83,14 +73,6 @@ class Drag:
     @property
     def edits_trajectory(self) -> bool:
         return self.carried.edits_trajectory
-
-    @property
-    def kappa(self) -> float:
-        return KAPPA
-
-    @property
-    def needs_reference(self) -> bool:
-        return False
 
     def cropped(self, image_size: tuple[int, int]) -> Drag:
         top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))

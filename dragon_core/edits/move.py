@@ -26,7 +26,7 @@ from ..imaging.mask_checks import check_mask, check_same_size, for_rows, is_pict
 from ..imaging.masks import FAINT, Regions, on_grid, surroundings
 from ..imaging.patch_fill import patch_fill
 from ..imaging.windows import extent, steps_to
-from .base import MOVE_KAPPA, replaced
+from .base import MOVE_KAPPA, Edit, Weights, replaced
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +46,15 @@ StartLatent = Literal["swap", "noise", "keep", "off"]
 
 
 @dataclass(frozen=True)
-class MoveWeights:
-    """Weights of the four energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
-
+class MoveWeights(Weights):
     edit: float = 4.0
     content: float = 6.0
     contrast: float = 0.2
     inpaint: float = 0.8
 
-    def __post_init__(self) -> None:
-        if min(self.edit, self.content, self.contrast, self.inpaint) < 0:
-            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
-
 
 @dataclass(frozen=True, eq=False)
-class Move:
+class Move(Edit):
     """Move what ``mask`` (M, H, W) covers by ``transform``.
 
     fill: (M, H, W), what the old place should come to look like; None: what lies near it.
@@ -122,10 +116,6 @@ class Move:
     @property
     def kappa(self) -> float:
         return MOVE_KAPPA
-
-    @property
-    def needs_reference(self) -> bool:
-        return False
 
     def on(self, device: torch.device, repeats: int) -> Move:
         mask, fill = (None if each is None else for_rows(each, device, repeats) for each in (self.mask, self.fill))

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.correspondence import correspondence_energy
-from ..diffusion.energies.form import LEAST, Form, nothing
+from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, arrived, unrepeated, warp
 from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, cropped_mask, rim_covered
 from ..imaging.masks import Regions, centroids, on_grid
-from .base import KAPPA, replaced
+from .base import ReferenceEdit, Weights, replaced
 from .move import covered, share_inside
 
 log = logging.getLogger(__name__)
@@ -29,19 +29,13 @@ MOST_OF_RIM = 0.5
 
 
 @dataclass(frozen=True)
-class PasteWeights:
-    """Weights of the two energies, each >= 0. Defaults: the authors' for SD-1.5 (docs/method.md, section 11)."""
-
+class PasteWeights(Weights):
     edit: float = 4.0
     content: float = 6.0
 
-    def __post_init__(self) -> None:
-        if min(self.edit, self.content) < 0:
-            raise DragonError("energy weights cannot be negative; use 0 to switch a term off")
-
 
 @dataclass(frozen=True, eq=False)
-class Paste:
+class Paste(ReferenceEdit):
     """Put what ``reference_mask`` (1, H', W') covers in the second picture into the first.
 
     place_at: (x, y) pixels of the first picture where the object's centroid goes. scale: its size there, 1 being its own, pixel for
@@ -82,14 +76,6 @@ class Paste:
 
     @property
     def edits_trajectory(self) -> bool:
-        return True
-
-    @property
-    def kappa(self) -> float:
-        return KAPPA
-
-    @property
-    def needs_reference(self) -> bool:
         return True
 
     def cropped(self, image_size: tuple[int, int]) -> Paste:
@@ -137,15 +123,6 @@ class Paste:
         return correspondence_energy(
             views.generation, views.required_reference(), own.target, self.transform, self.weights.edit, self.form, whole
         )
-
-    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        return nothing(views.generation)  # nothing is vacated
-
-    def fill_clean(self, latent: Tensor) -> Tensor:
-        return latent
-
-    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
-        return noise
 
     def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
         if reference is None:

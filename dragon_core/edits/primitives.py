@@ -17,14 +17,14 @@ from ..diffusion.energies.appearance import appearance_energy
 from ..diffusion.energies.content import content_energy
 from ..diffusion.energies.contrast import contrast_energy
 from ..diffusion.energies.correspondence import correspondence_energy
-from ..diffusion.energies.form import LEAST, Form, nothing
+from ..diffusion.energies.form import LEAST
 from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Features, Views, region_mean
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, Point, warp
 from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask, for_rows
 from ..imaging.masks import Regions, on_grid, surroundings
-from .base import KAPPA, replaced
+from .base import Edit, ReferenceEdit, replaced
 from .move import covered, filled, support
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ HoleStart = Literal["noise", "keep"]
 
 
 @dataclass(frozen=True, eq=False)
-class Primitive:
+class Primitive(Edit):
     """What the terms have in common: a mask (M, H, W), a weight >= 0, and that nothing is done to the trajectory."""
 
     mask: Tensor
@@ -53,28 +53,11 @@ class Primitive:
         return self.mask.shape[-2], self.mask.shape[-1]
 
     @property
-    def form(self) -> Form:
-        return self.convention.points
-
-    @property
-    def content_weight(self) -> float:
-        return 0.0
-
-    @property
     def least_energy(self) -> float:
         return LEAST * self.weight
 
-    @property
-    def edits_trajectory(self) -> bool:
-        return False
-
-    @property
-    def kappa(self) -> float:
-        return KAPPA
-
-    @property
-    def needs_reference(self) -> bool:
-        return False
+    def scaled(self, share: float) -> Self:
+        return replaced(self, weight=share * self.weight)
 
     def cropped(self, image_size: tuple[int, int]) -> Self:
         return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
@@ -86,21 +69,6 @@ class Primitive:
         """Whatever was in the mask leaves it: the rest does not reach there, and its gradient acts outside m_e."""
         source = self.convention.on_grid(self.mask, size)
         return Regions(source, torch.zeros_like(source))
-
-    def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return nothing(views.generation)
-
-    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        return nothing(views.generation)
-
-    def fill_clean(self, latent: Tensor) -> Tensor:
-        return latent
-
-    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
-        return noise
-
-    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
-        return latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +90,7 @@ class Content(Primitive):
 
 
 @dataclass(frozen=True, eq=False)
-class ContentElsewhere:
+class ContentElsewhere(Edit):
     """Hold everything that no edit of the chain touches, in a picture of any size."""
 
     weight: float
@@ -137,53 +105,21 @@ class ContentElsewhere:
         return None
 
     @property
-    def form(self) -> Form:
-        return self.convention.points
-
-    @property
     def content_weight(self) -> float:
         return self.weight
 
-    @property
-    def least_energy(self) -> float:
-        return 0.0  # of its own: what it holds is the content term's, of which a chain has one
+    def scaled(self, share: float) -> Self:
+        return replaced(self, weight=share * self.weight)
 
-    @property
-    def edits_trajectory(self) -> bool:
-        return False
-
-    @property
-    def kappa(self) -> float:
-        return KAPPA
-
-    @property
-    def needs_reference(self) -> bool:
-        return False
-
-    def cropped(self, image_size: tuple[int, int]) -> ContentElsewhere:
+    def cropped(self, image_size: tuple[int, int]) -> Self:
         return self
 
-    def on(self, device: torch.device, repeats: int) -> ContentElsewhere:
+    def on(self, device: torch.device, repeats: int) -> Self:
         return replaced(self, device=device)
 
     def regions(self, size: tuple[int, int]) -> Regions:
         empty = torch.zeros(1, *size, device=self.device)
         return Regions(empty, empty)
-
-    def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        return nothing(views.generation)
-
-    def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        return nothing(views.generation)
-
-    def fill_clean(self, latent: Tensor) -> Tensor:
-        return latent
-
-    def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
-        return noise
-
-    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
-        return latent
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,16 +215,8 @@ class LocalSimilarity(Primitive):
 
 
 @dataclass(frozen=True, eq=False)
-class LocalSimilarityToReference(LocalSimilarity):
+class LocalSimilarityToReference(LocalSimilarity, ReferenceEdit):
     """The same with the second picture, as large as the first, in the source's stead: a ``ReferenceEdit``."""
-
-    @property
-    def needs_reference(self) -> bool:
-        return True
-
-    @property
-    def reference_mask(self) -> Tensor:
-        return self.mask
 
     def cropped_reference(self, reference_size: tuple[int, int]) -> Self:
         cropped_mask(self.mask, reference_size, "mask", "second picture")  # refuses a picture of another size

@@ -14,8 +14,7 @@ from typing_extensions import override
 
 from ....dragon_core.diffusion.sharing import Sharing, TokenSelection
 from ....dragon_core.edits import chain
-from ....dragon_core.edits.base import Edit
-from ....dragon_core.edits.reference import reference_edits
+from ....dragon_core.edits.base import Edit, reference_edits
 from ....dragon_core.errors import DragonError
 from ..evaluation import with_patch
 from ..tokens import Layers, TokenExchange, Tokens, patch_attention

@@ -10,9 +10,9 @@ from dragon_core.diffusion.energies.appearance import appearance_energy
 from dragon_core.diffusion.energies.content import content_energy
 from dragon_core.diffusion.features import Views
 from dragon_core.edits.appearance import Appearance, AppearanceWeights
+from dragon_core.edits.base import ReferenceEdit
 from dragon_core.edits.chain import Layout, edited_path, evaluate, fitted
 from dragon_core.edits.move import Move
-from dragon_core.edits.reference import ReferenceEdit
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from dragon_core.imaging.colour_transfer import moments, transfer_colours

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dragon_core.diffusion.energies.content import content_energy
 from dragon_core.diffusion.features import Views
+from dragon_core.edits.base import reference_edits
 from dragon_core.edits.chain import Layout, edited_path, evaluate, fitted, reference_regions
 from dragon_core.edits.paste import Paste, PasteWeights
-from dragon_core.edits.reference import reference_edits
 from dragon_core.errors import DragonError
 from tensors import block, rand
 

@@ -13,7 +13,7 @@ from dragon_core.diffusion.features import Features, Views
 from dragon_core.diffusion.guidance import masked_gradient
 from dragon_core.edits import chain
 from dragon_core.edits.appearance import Appearance
-from dragon_core.edits.base import Edit
+from dragon_core.edits.base import Edit, ReferenceEdit
 from dragon_core.edits.drag import DragWeights, drag
 from dragon_core.edits.move import Move, MoveWeights
 from dragon_core.edits.paste import Paste
@@ -26,7 +26,6 @@ from dragon_core.edits.primitives import (
     LocalSimilarityToReference,
     MeanSimilarity,
 )
-from dragon_core.edits.reference import ReferenceEdit
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from tensors import rand, s
