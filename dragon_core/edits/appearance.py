@@ -14,9 +14,9 @@ from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.colour_transfer import transfer_colours
 from ..imaging.edge_blending import surplus
-from ..imaging.mask_checks import check_mask, cropped_mask, for_rows, is_picture
+from ..imaging.mask_checks import check_mask, cropped_mask, for_rows
 from ..imaging.masks import Regions, on_grid
-from .base import ReferenceEdit, Weights, replaced
+from .base import ReferenceEdit, Weights, replaced, required
 
 #: Times that a picture's colours are mapped and cut to its range. 3 leave 0.084 of the way to the reference's colours, 1 leaves 0.105
 #: (mean of 8 tuning cases of the benchmark), and more change little.
@@ -90,19 +90,29 @@ class Appearance(ReferenceEdit):
         wanted = self.convention.on_grid(self.reference_mask, self.convention.grid(reference))
         return appearance_energy(views.generation, reference, own.target, wanted, self.weights.edit, self.form)
 
-    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
-        if reference is None:
-            raise DragonError("there is no second picture to take a look from")
-        if mode == "nearest" or self.transfer == 0:
-            return latent  # the noise has the shape, which stays
-        inside = on_grid(self.mask, (latent.shape[-2], latent.shape[-1])).unsqueeze(1).to(latent)
-        wanted = self.reference_region((reference.shape[-2], reference.shape[-1])).unsqueeze(1).to(latent)
-        if is_picture(latent, self.mask):
-            # Ground that a wide mask takes along is no part of the object, here or there.
-            inside, wanted = (m * (1 - surplus(p, m > 0.5)) for p, m in ((latent, inside), (reference, wanted)))
-            look = latent
-            for _ in range(PICTURE_PASSES):  # what leaves the picture's range is cut off, and missing from the look
-                look = transfer_colours(look.clamp(0, 1), inside, reference, wanted)
-        else:
-            look = transfer_colours(latent, inside, reference, wanted)
-        return torch.lerp(latent, look, self.transfer * inside)
+    # The noise has the shape, which stays: it is not placed.
+
+    def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        reference = required(reference)
+        if self.transfer == 0:
+            return latent
+        inside, wanted = self._inside(latent, reference)
+        return torch.lerp(latent, transfer_colours(latent, inside, reference, wanted), self.transfer * inside)
+
+    def place_pixels(self, picture: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        reference = required(reference)
+        if self.transfer == 0:
+            return picture
+        # Ground that a wide mask takes along is no part of the object, here or there.
+        both = zip((picture, reference), self._inside(picture, reference), strict=True)
+        inside, wanted = (mask * (1 - surplus(values, mask > 0.5)) for values, mask in both)
+        coloured = picture
+        for _ in range(PICTURE_PASSES):  # what leaves the picture's range is cut off, and missing from the colours
+            coloured = transfer_colours(coloured.clamp(0, 1), inside, reference, wanted)
+        return torch.lerp(picture, coloured, self.transfer * inside)
+
+    def _inside(self, values: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+        """Both masks, each on the grid of its picture's values: (M, 1, h, w)."""
+        inside = on_grid(self.mask, (values.shape[-2], values.shape[-1]))
+        wanted = self.reference_region((reference.shape[-2], reference.shape[-1]))
+        return inside.unsqueeze(1).to(values), wanted.unsqueeze(1).to(values)

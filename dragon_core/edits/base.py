@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.form import Form, nothing
-from ..diffusion.features import Views
+from ..diffusion.features import NO_REFERENCE, Views
 from ..errors import DragonError
 from ..imaging.masks import Regions
 
@@ -118,12 +118,19 @@ class Edit(ABC):
         """The noise part (B, C, h, w) of a latent with the object's part replaced. ``fresh``: noise of the same variance."""
         return noise
 
-    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
-        """A latent with the object at its new place, taken from the ``source`` or the ``reference`` picture's latent.
+    # The three below put the object at its new place, taken from what the ``source`` or the ``reference`` picture has of the same kind.
 
-        ``mode`` is "bilinear" or "nearest".
-        """
+    def place_noise(self, noise: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        """The noise part (B, C, h, w) of a latent, moved cell by cell."""
+        return noise
+
+    def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        """A clean latent (B, C, h, w), interpolated."""
         return latent
+
+    def place_pixels(self, picture: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        """A picture (B, C, H, W) with values in [0, 1], interpolated."""
+        return self.place_latent(picture, source, reference)
 
 
 class ReferenceEdit(Edit):
@@ -140,6 +147,13 @@ class ReferenceEdit(Edit):
     @abstractmethod
     def reference_region(self, size: tuple[int, int]) -> Tensor:
         """What is taken, on a grid over the second picture: (M, h, w)."""
+
+
+def required(reference: Tensor | None) -> Tensor:
+    """The second picture's values. Raises :class:`DragonError` where there is none."""
+    if reference is None:
+        raise DragonError(NO_REFERENCE)
+    return reference
 
 
 def reference_edits(edits: Sequence[Edit]) -> tuple[ReferenceEdit, ...]:

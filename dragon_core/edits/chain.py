@@ -103,7 +103,7 @@ def evaluate(layout: Layout, views: Views) -> Energies:
 def edited_picture(
     edits: Sequence[Edit], picture: Tensor, reference: Tensor | None = None, on_stage: Callable[[], None] = lambda: None
 ) -> Tensor:
-    """A picture or a clean latent (B, C, h, w) with the edits made in it directly. ``reference``: the second one, (B, C, h', w').
+    """A picture (B, C, H, W) in [0, 1] with the edits made in its pixels. ``reference``: the second one, (B, C, H', W').
 
     ``on_stage`` is called after each of the two stages of each edit; what it raises ends the work.
     """
@@ -112,7 +112,7 @@ def edited_picture(
         edited = edit.fill_clean(edited)
         on_stage()
     for edit in edits:
-        edited = edit.place(edited, picture, reference, "bilinear")
+        edited = edit.place_pixels(edited, picture, reference)
         on_stage()
     return edited
 
@@ -134,8 +134,11 @@ def edited_path(
     is used wherever the edits change something, and :data:`DRAFT_MARGIN` cells around. The noise on the clean part is carried along
     cell by cell. ``only_start``: nothing but the start latent is wanted; the other levels stay the source's.
     """
-    clean = latents[-1]
-    edited_clean = edited_picture(edits, clean, None if reference is None else reference[-1])
+    clean = edited_clean = latents[-1]
+    for edit in edits:
+        edited_clean = edit.fill_clean(edited_clean)
+    for edit in edits:
+        edited_clean = edit.place_latent(edited_clean, clean, None if reference is None else reference[-1])
     if draft is not None:
         check_draft(edits, clean, draft, None if reference is None else reference[-1])
         changed = (edited_clean != clean).any(1).to(clean)
@@ -149,7 +152,7 @@ def edited_path(
         for edit in edits:
             edited = edit.fill_noise(edited, own, noise * sigma)
         for edit in edits:
-            edited = edit.place(edited, own, others, "nearest")
+            edited = edit.place_noise(edited, own, others)
         unchanged = (edited_clean == clean) & (edited == own)
         joined = noise_model.joined(edited_clean, edited, sigma)  # would differ from x in the last bit where nothing is edited
         levels.append(torch.where(unchanged, x, joined))
@@ -168,7 +171,7 @@ def edited_residual(layout: Layout, missing: Tensor, reference: Tensor | None = 
     for edit in layout.edits:
         edited = edit.fill_noise(edited, none, none)
     for edit in layout.edits:
-        edited = edit.place(edited, missing, reference, "nearest")
+        edited = edit.place_noise(edited, missing, reference)
     return edited * (1 - layout.uninjected.unsqueeze(1))
 
 

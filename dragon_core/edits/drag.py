@@ -103,10 +103,20 @@ class Drag(Edit):
     def fill_noise(self, noise: Tensor, original: Tensor, fresh: Tensor) -> Tensor:
         return noise if self.convention.only_patches else self.carried.fill_noise(noise, original, fresh)
 
-    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+    def place_noise(self, noise: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        if self.convention.only_patches:
+            return with_patches(noise, source, self._handles, self._targets, self.image_size)
+        return self.carried.place_noise(noise, source, reference)
+
+    def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         if self.convention.only_patches:
             return with_patches(latent, source, self._handles, self._targets, self.image_size)
-        return self.carried.place(latent, source, reference, mode)
+        return self.carried.place_latent(latent, source, reference)
+
+    def place_pixels(self, picture: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        if self.convention.only_patches:
+            return with_patches(picture, source, self._handles, self._targets, self.image_size)
+        return self.carried.place_pixels(picture, source, reference)
 
     @property
     def _in_area(self) -> bool:

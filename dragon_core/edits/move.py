@@ -6,6 +6,7 @@ The transform is a general affine map, so the same edit resizes and rotates.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
@@ -25,7 +26,7 @@ from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, check_same_size, for_rows, is_picture
 from ..imaging.masks import FAINT, Regions, on_grid, surroundings
 from ..imaging.patch_fill import patch_fill
-from ..imaging.windows import extent, steps_to
+from ..imaging.windows import Part, extent, steps_to
 from .base import MOVE_KAPPA, Edit, Weights, replaced
 
 log = logging.getLogger(__name__)
@@ -147,25 +148,38 @@ class Move(Edit):
         swap = self.start == "swap" and self.transform.leaves_object
         return torch.where(source, self._from_beyond(original, source, fresh) if swap else fresh, noise)
 
-    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
+    def place_noise(self, noise: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         if self.start == "off":
-            return latent
-        target = covered(self._arrived, latent)
+            return noise
+        grid = (noise.shape[-2], noise.shape[-1])
+        # Where an enlarged object has no noise of its own left, the noise that lies there stays: repeated, it would show as blocks.
+        # Nor is any taken from beside the object, where it stays in its place, too.
+        own = warp(covered(self.mask, noise).to(noise), self.transform, "nearest") > 0.5
+        free = self._target(noise) & own & unrepeated(self.transform, grid, grid, noise.device).unsqueeze(-3)
+        return torch.where(free, warp(source, self.transform, "nearest", beyond="border"), noise)
+
+    def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        return self._placed(latent, source, placed)
+
+    def place_pixels(self, picture: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        # Kept, the object itself would be the ground.
+        return self._placed(picture, source, placed if self.start == "keep" else blend_edges)
+
+    def _target(self, values: Tensor) -> Tensor:
+        """The cells of ``values`` (B, C, h, w) that the object comes to cover: bool (M, 1, h, w), some for each mask."""
+        target = covered(self._arrived, values)
         if not target.flatten(1).any(1).all():
             raise DragonError("the edit leaves less of the object than one cell of the latent: use a larger scale or mask")
-        if mode == "nearest":
-            grid = (latent.shape[-2], latent.shape[-1])
-            # Where an enlarged object has no noise of its own left, the noise that lies there stays: repeated, it would show as blocks.
-            # Nor is any taken from beside the object, where it stays in its place, too.
-            own = warp(covered(self.mask, latent).to(latent), self.transform, mode) > 0.5
-            free = target & own & unrepeated(self.transform, grid, grid, latent.device).unsqueeze(-3)
-            return torch.where(free, warp(source, self.transform, mode, beyond="border"), latent)
+        return target
+
+    def _placed(self, latent: Tensor, source: Tensor, put: Callable[[Callable[[Part], Tensor], Tensor, Tensor], Tensor]) -> Tensor:
+        if self.start == "off":
+            return latent
+        target = self._target(latent)
         rows, columns = part = extent(target, 1)
         known = warp(torch.ones_like(latent[:, :1]), self.transform, mode="nearest", part=part) > 0.5  # comes from inside the picture
         inside = torch.zeros_like(target.expand(max(len(target), len(known)), -1, -1, -1))
         inside[..., rows, columns] = target[..., rows, columns] & known
-        # Kept, the object itself would be the ground.
-        put = blend_edges if is_picture(latent, self.mask) and self.start != "keep" else placed
         return put(lambda where: warp(source, self.transform, mode="area", beyond="border", part=where), latent, inside)
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,7 +20,8 @@ from ..imaging.affine import AffineWarp, arrived, unrepeated, warp
 from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, cropped_mask, rim_covered
 from ..imaging.masks import Regions, centroids, on_grid
-from .base import ReferenceEdit, Weights, replaced
+from ..imaging.windows import Part
+from .base import ReferenceEdit, Weights, replaced, required
 from .move import covered, share_inside
 
 log = logging.getLogger(__name__)
@@ -124,16 +126,25 @@ class Paste(ReferenceEdit):
             views.generation, views.required_reference(), own.target, self.transform, self.weights.edit, self.form, whole
         )
 
-    def place(self, latent: Tensor, source: Tensor, reference: Tensor | None, mode: str) -> Tensor:
-        if reference is None:
-            raise DragonError("there is no second picture to paste from")
-        grid, theirs = (latent.shape[-2], latent.shape[-1]), (reference.shape[-2], reference.shape[-1])
-        target = covered(self._arrived, latent)
+    def place_noise(self, noise: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        reference, grid = required(reference), (noise.shape[-2], noise.shape[-1])
+        # What an enlarged object's noise cannot fill keeps the noise that lies there: repeated, it would show as blocks.
+        free = unrepeated(self.transform, grid, (reference.shape[-2], reference.shape[-1]), noise.device)
+        return torch.where(self._target(noise) & free, warp(reference, self.transform, "nearest", "border", grid), noise)
+
+    def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        return placed(self._brought(latent, required(reference)), latent, self._target(latent))
+
+    def place_pixels(self, picture: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        return blend_edges(self._brought(picture, required(reference)), picture, self._target(picture))
+
+    def _target(self, values: Tensor) -> Tensor:
+        """The cells of ``values`` (B, C, h, w) that the object comes to cover: bool (1, 1, h, w)."""
+        target = covered(self._arrived, values)
         if not bool(target.any()):
             raise DragonError("the pasted object is smaller than one cell of the latent: use a larger scale")
-        if mode == "nearest":
-            # What an enlarged object's noise cannot fill keeps the noise that lies there: repeated, it would show as blocks.
-            target = target & unrepeated(self.transform, grid, theirs, latent.device)
-            return torch.where(target, warp(reference, self.transform, "nearest", "border", grid), latent)
-        put = blend_edges if grid == self.image_size else placed
-        return put(lambda where: warp(reference, self.transform, "area", "border", grid, where), latent, target)
+        return target
+
+    def _brought(self, values: Tensor, reference: Tensor) -> Callable[[Part], Tensor]:
+        grid = (values.shape[-2], values.shape[-1])
+        return lambda part: warp(reference, self.transform, "area", "border", grid, part)

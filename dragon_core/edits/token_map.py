@@ -57,7 +57,7 @@ class TokenMap:
         placed = here
         for edit in edits:
             if edit.edits_trajectory:
-                placed = edit.place(placed, probe(size, SOURCE), known, "nearest")
+                placed = edit.place_noise(placed, probe(size, SOURCE), known)
         regions = Layout.of(edits, size).combined
         cells = (placed[:, 2] != OWN).to(placed)
         share = pooled(cells, token)

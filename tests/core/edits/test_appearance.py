@@ -88,7 +88,7 @@ def test_strong_colours_of_a_picture_arrive_although_its_range_ends() -> None:
         return float((moments(edited.clamp(0, 1), MASK[None])[0] - wanted).abs().max())
 
     once = transfer_colours(picture, MASK[None], reference, WANTED[None])
-    edited = appearance().place(picture, picture, reference, "bilinear")
+    edited = appearance().place_pixels(picture, picture, reference)
     assert off(edited) < 0.7 * off(once)
 
 
@@ -106,8 +106,8 @@ def test_masks_drawn_wide(wider: int) -> None:
     source = picture(0.2 * rand(1, 3, 80, 80, seed=5).sigmoid() + 0.5, (0.9, 0.8, 0.6))
     reference = picture(0.2 * rand(1, 3, 80, 80, seed=6).sigmoid() + torch.tensor([0.1, 0.6, 0.3]).view(1, 3, 1, 1), (0.2, 0.4, 0.9))
     wide = square(10 + wider)
-    edited = Appearance(wide, wide).place(source, source, reference, "bilinear")
-    exact = Appearance(square(10), square(10)).place(source, source, reference, "bilinear")
+    edited = Appearance(wide, wide).place_pixels(source, source, reference)
+    exact = Appearance(square(10), square(10)).place_pixels(source, source, reference)
     naive = transfer_colours(source, wide[None], reference, wide[None])
 
     def off(result: Tensor, wanted: Tensor, region: Tensor) -> float:

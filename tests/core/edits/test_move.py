@@ -106,11 +106,11 @@ def test_an_unmoved_object_vacates_nothing() -> None:
 
 
 def noise_of(move: Move, original: Tensor, fresh: Tensor) -> Tensor:
-    return move.place(move.fill_noise(original, original, fresh), original, None, "nearest")
+    return move.place_noise(move.fill_noise(original, original, fresh), original, None)
 
 
 def clean_of(move: Move, clean: Tensor) -> Tensor:
-    return move.place(move.fill_clean(clean), clean, None, "bilinear")
+    return move.place_latent(move.fill_clean(clean), clean, None)
 
 
 def start_by_hand(mask: Tensor, dx: int, dy: int, how: str, original: Tensor, noise: Tensor) -> list[list[float]]:
@@ -157,7 +157,7 @@ def test_start_latent_off_is_the_latent_itself() -> None:
     latent, other = rand(1, 2, *LATENT, seed=3), rand(1, 2, *LATENT, seed=4)
     move = Move(block(8, 16, 8, 24), shift(8, 4), start="off")
     assert move.fill_noise(latent, other, other) is latent and move.fill_clean(latent) is latent
-    assert move.place(latent, other, None, "nearest") is latent
+    assert move.place_noise(latent, other, None) is latent
 
 
 def test_a_cell_joins_the_edit_from_two_fifths_on() -> None:

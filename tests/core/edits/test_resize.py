@@ -70,7 +70,7 @@ def test_noise_stays_white(scale: tuple[float, float], rotation: float) -> None:
     edit = resize(block(32, 64, 40, 88), scale, rotation)
     draws = 400
     own, fresh = rand(1, draws, *LATENT, seed=3), rand(1, draws, *LATENT, seed=4)
-    got = edit.place(edit.fill_noise(own, own, fresh), own, None, "nearest")[0].flatten(1)
+    got = edit.place_noise(edit.fill_noise(own, own, fresh), own, None)[0].flatten(1)
     assert all(len(set(draw.tolist())) == draw.numel() for draw in got[:5])
     covariance = got.T @ got / draws
     assert float((covariance.diagonal() - 1).abs().max()) < 0.35
@@ -83,7 +83,7 @@ def test_a_smaller_object_is_the_mean_of_what_it_was(scale: float) -> None:
     """Fine stripes go grey; sampled at single points they would come out as one of their colours."""
     edit = resize(block(24, 72, 40, 88), (scale, scale))
     stripes = torch.where(torch.arange(LATENT[1]) % 2 == 0, 1.0, -1.0).expand(1, 1, *LATENT)
-    got = edit.place(torch.full_like(stripes, 9.0), stripes, None, "bilinear")
+    got = edit.place_latent(torch.full_like(stripes, 9.0), stripes, None)
     placed = got[got != 9.0]
     assert placed.numel() >= 1 and float(placed.abs().max()) < 0.5
 
@@ -92,7 +92,7 @@ def test_what_an_object_uncovers_is_filled() -> None:
     edit = resize(block(24, 72, 32, 96), (0.5, 0.5))
     clean = torch.zeros(1, 1, *LATENT)
     clean[..., 3:9, 4:12] = 1
-    got = edit.place(edit.fill_clean(clean), clean, None, "bilinear")
+    got = edit.place_latent(edit.fill_clean(clean), clean, None)
     assert (
         float(got[0, 0, 5:7, 6:10].min()) == 1 and float(got[0, 0, :4].abs().max()) < 1e-5 and float(got[0, 0, 3:9, 4].abs().max()) < 1e-5
     )
@@ -111,8 +111,8 @@ def test_scale_1_is_a_move() -> None:
     mask = block(32, 64, 40, 88)
     still = resize(mask, (1.0, 1.0), shift=(16, 8))
     move = Move(mask, type(still.transform)(SIZE, (16, 8)), start="noise")
-    for edit_mode in ("nearest", "bilinear"):
-        torch.testing.assert_close(still.place(own, fresh, None, edit_mode), move.place(own, fresh, None, edit_mode))
+    torch.testing.assert_close(still.place_noise(own, fresh, None), move.place_noise(own, fresh, None))
+    torch.testing.assert_close(still.place_latent(own, fresh, None), move.place_latent(own, fresh, None))
 
 
 # Bad input
@@ -133,7 +133,7 @@ def test_smaller_than_a_cell() -> None:
     """It would vanish, silently."""
     edit = resize(block(32, 48, 40, 56), (0.1, 0.1))
     with pytest.raises(DragonError, match="less of the object than one cell of the latent: use a larger scale"):
-        edit.place(rand(1, 1, *LATENT, seed=9), rand(1, 1, *LATENT, seed=10), None, "bilinear")
+        edit.place_latent(rand(1, 1, *LATENT, seed=9), rand(1, 1, *LATENT, seed=10), None)
 
 
 def test_masks_and_centres_must_fit() -> None:

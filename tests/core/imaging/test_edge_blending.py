@@ -89,7 +89,7 @@ def test_an_object_whose_old_place_is_kept_is_its_own_ground() -> None:
     """There nothing may give way: it would show the object where it was."""
     picture, mask = with_object(SAND), square(12).squeeze(1).float()
     moved = Move(mask, AffineWarp((SIDE, SIDE), shift=(4.0, 0.0)), start="keep")
-    placed = moved.place(picture, picture, None, "bilinear")
+    placed = moved.place_pixels(picture, picture, None)
     target = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.bool)
     target[..., SIDE // 2 - 12 : SIDE // 2 + 12, SIDE // 2 - 8 : SIDE // 2 + 16] = True
     torch.testing.assert_close(placed, torch.where(target, picture.roll(4, -1), picture))
