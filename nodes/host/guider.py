@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +23,7 @@ from ...dragon_core.diffusion.noise_model import FLOW, NoiseModel
 from ...dragon_core.diffusion.schedule import EditSchedule
 from ...dragon_core.diffusion.sharing import Sharing
 from ...dragon_core.diffusion.steps import unit_noise
-from ...dragon_core.diffusion.trajectory import Branch
+from ...dragon_core.diffusion.trajectory import Branch, Trajectory
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
@@ -161,51 +161,10 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         *args: Any,
         **kwargs: Any,
     ) -> Tensor:
-        trajectory = self.branch.trajectory
-        if denoise_mask is not None:
-            raise DragonError("noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
-        given = as_pictures(latent_image)
-        if tuple(given.shape[1:]) != tuple(trajectory.latents.shape[2:]) or (latent_image.ndim == 5) != bool(trajectory.frames):
-            raise DragonError(
-                f"the latent has shape {tuple(latent_image.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
-                "start from DragonInvert's start_latent"
-            )
-        if torch.count_nonzero(noise):
-            raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
-        grid, pictures = (given.shape[-2], given.shape[-1]), given.shape[0]
-        edits = tuple(edit.on(device, 1) for edit in self.edits)
-        layout = chain.Layout.of(edits, grid) if edits else None
-        for masks in {r.source.shape[0] for r in layout.own} if layout else ():
-            if masks not in (1, pictures):
-                raise DragonError(f"there are {masks} masks for {pictures} pictures: use one mask, or one for each picture")
-        along = [picture.along(sigmas) for picture in self.pictures]
-        if self.unused:
-            log.info("Dragon: energies say what the edit is; their pull is not used, as no gradient goes through %s", trajectory.family)
-        if self.strength > 0:
-            require_loaded(self.model_patcher)
-            make_differentiable(self.inner_model.diffusion_model)
-        sharing = self._sharing()
-        self.run = Run(
-            pictures=tuple(picture for picture, _ in along),
-            first=along[0][1],
-            blocks=self.backbone.tap_blocks(self.inner_model.diffusion_model, self.branch.taps) if self.backbone.gradients else (),
-            layout=layout,
-            scale=GuidanceScale(self.strength, self.kappa),
-            sharing=sharing,
-            attention=None if sharing is None else self.backbone.attention(self.model_patcher, sharing, edits),
-            convention=self.convention,
-        )
+        self._check_start(noise, latent_image, denoise_mask)
+        self.run = self._prepared(latent_image, sigmas, device)
         try:
-            # Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets.
-            for i, known in enumerate(self.run.pictures):
-                latent = as_video(known.latents[-1].to(latent_image), known.frames)
-                shapes = {"latent_shapes": [latent.shape]} if "latent_shapes" in kwargs else {}
-                conds = {"positive": self.conds.pop(KNOWN + str(i))}
-                if self.convention.edit_prompt and not same_prompt(conds["positive"], self.conds["positive"]):
-                    conds["edit"] = [{key: value for key, value in c.items() if key != "control"} for c in self.conds["positive"]]
-                conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
-                self.known.append(conds["positive"])
-                self.compared.append(conds.get("edit", conds["positive"]))
+            self._process_known(self.run.pictures, latent_image, device, with_shapes="latent_shapes" in kwargs)
             if self.edits:
                 seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
                 follows = getattr(sampler, "follows_path", False) or self.run.first > 0
@@ -226,6 +185,55 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             return True
         known = (self.inner_model.process_latent_out(as_video(own.latents[i].to(latent), own.frames)) for i in (0, -1))
         return any(torch.allclose(latent, each, rtol=1e-3, atol=1e-3) for each in known)
+
+    def _check_start(self, noise: Tensor, latent: Tensor, denoise_mask: Tensor | None) -> None:
+        """Raises :class:`DragonError` where a run cannot begin with this latent (B, C, h, w) or (B, C, frames, h, w)."""
+        trajectory = self.branch.trajectory
+        if denoise_mask is not None:
+            raise DragonError("noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
+        pictures = as_pictures(latent)
+        if tuple(pictures.shape[1:]) != tuple(trajectory.latents.shape[2:]) or (latent.ndim == 5) != bool(trajectory.frames):
+            raise DragonError(
+                f"the latent has shape {tuple(latent.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
+                "start from DragonInvert's start_latent"
+            )
+        if torch.count_nonzero(noise):
+            raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
+        chain.check_counts(self.edits, pictures.shape[0])
+
+    def _prepared(self, latent: Tensor, sigmas: Tensor, device: torch.device) -> Run:
+        """The state of a run, and a model that can be differentiated where something pulls."""
+        edits = tuple(edit.on(device, 1) for edit in self.edits)
+        along = [picture.along(sigmas) for picture in self.pictures]
+        if self.unused:
+            kind = self.branch.trajectory.family
+            log.info("Dragon: energies say what the edit is; their pull is not used, as no gradient goes through %s", kind)
+        if self.strength > 0:
+            require_loaded(self.model_patcher)
+            make_differentiable(self.inner_model.diffusion_model)
+        sharing = self._sharing()
+        return Run(
+            pictures=tuple(picture for picture, _ in along),
+            first=along[0][1],
+            blocks=self.backbone.tap_blocks(self.inner_model.diffusion_model, self.branch.taps) if self.backbone.gradients else (),
+            layout=chain.Layout.of(edits, (latent.shape[-2], latent.shape[-1])) if edits else None,
+            scale=GuidanceScale(self.strength, self.kappa),
+            sharing=sharing,
+            attention=None if sharing is None else self.backbone.attention(self.model_patcher, sharing, edits),
+            convention=self.convention,
+        )
+
+    def _process_known(self, pictures: Sequence[Trajectory], latent_image: Tensor, device: torch.device, with_shapes: bool) -> None:
+        """Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets."""
+        for i, known in enumerate(pictures):
+            latent = as_video(known.latents[-1].to(latent_image), known.frames)
+            shapes = {"latent_shapes": [latent.shape]} if with_shapes else {}
+            conds = {"positive": self.conds.pop(KNOWN + str(i))}
+            if self.convention.edit_prompt and not same_prompt(conds["positive"], self.conds["positive"]):
+                conds["edit"] = [{key: value for key, value in c.items() if key != "control"} for c in self.conds["positive"]]
+            conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
+            self.known.append(conds["positive"])
+            self.compared.append(conds.get("edit", conds["positive"]))
 
     def _start(self, noise: Tensor, latent: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """What ComfyUI mixes to the run's own start: of a latent nothing would be left at a flow's noisiest level."""
