@@ -19,7 +19,7 @@ from ..diffusion.energies.points import AROUND, points_energy, repulsion_energy
 from ..diffusion.features import Features, Views, spread
 from ..errors import DragonError
 from ..imaging.affine import Pair
-from ..imaging.mask_checks import check_mask
+from ..imaging.mask_checks import check_mask, kept_corner
 from ..imaging.masks import Regions, either
 from ..imaging.point_warp import capsules, displacement, sample
 from .base import Edit, Weights, replaced
@@ -75,7 +75,7 @@ class Drag(Edit):
         return self.carried.edits_trajectory
 
     def cropped(self, image_size: tuple[int, int]) -> Drag:
-        top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
+        left, top = kept_corner(self.image_size, image_size)
         pairs = tuple(((hx - left, hy - top), (tx - left, ty - top)) for (hx, hy), (tx, ty) in self.pairs)
         return replaced(self, pairs=pairs, carried=self.carried.cropped(image_size))
 

@@ -23,7 +23,7 @@ from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import Placement, arrived, unrepeated, warp
 from ..imaging.edge_blending import blend_edges, placed
-from ..imaging.mask_checks import check_mask, check_same_size, for_rows, is_picture
+from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask, for_rows, is_picture, kept_corner
 from ..imaging.masks import FAINT, Regions, on_grid, surroundings
 from ..imaging.patch_fill import patch_fill
 from ..imaging.windows import Part, extent, steps_to
@@ -104,11 +104,9 @@ class Move(Edit):
     def cropped(self, image_size: tuple[int, int]) -> Move:
         if tuple(image_size) == self.image_size:
             return self
-        top, left = ((own - kept) // 2 for own, kept in zip(self.image_size, image_size, strict=True))
-        mask, fill = (
-            None if each is None else each[:, top : top + image_size[0], left : left + image_size[1]] for each in (self.mask, self.fill)
-        )
-        return replaced(self, mask=mask, fill=fill, transform=self.transform.cropped(image_size, (left, top)))
+        mask, fill = (None if each is None else cropped_mask(each, image_size, "mask", "picture") for each in (self.mask, self.fill))
+        transform = self.transform.cropped(image_size, kept_corner(self.image_size, image_size))
+        return replaced(self, mask=mask, fill=fill, transform=transform)
 
     @property
     def edits_trajectory(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from ..diffusion.energies.correspondence import correspondence_energy
 from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.features import Views
 from ..errors import DragonError
-from ..imaging.affine import AffineWarp, arrived, unrepeated, warp
+from ..imaging.affine import AffineWarp, arrived, rotation_scale, unrepeated, warp
 from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, cropped_mask, rim_covered
 from ..imaging.masks import Regions, centroids, on_grid
@@ -104,9 +103,9 @@ class Paste(ReferenceEdit):
             raise DragonError("the size of the picture to paste into is not known yet")
         h, w = self.reference_mask.shape[-2:]
         x, y = centroids(self.reference_mask)[0]
-        cos, sin = (self.scale * f(math.radians(self.rotation)) for f in (math.cos, math.sin))
         shift = (self.place_at[0] - x, self.place_at[1] - y)
-        return AffineWarp(self.image_size, shift, ((cos, -sin), (sin, cos)), centre=(x, y), source_size=(h, w))
+        matrix = rotation_scale(self.rotation, (self.scale, self.scale))
+        return AffineWarp(self.image_size, shift, matrix, centre=(x, y), source_size=(h, w))
 
     @cached_property
     def _arrived(self) -> Tensor:

@@ -5,12 +5,10 @@ It is a :class:`~dragon_core.edits.move.Move` by an affine map: what a smaller o
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from ..errors import DragonError
-from ..imaging.affine import AffineWarp, Point
+from ..imaging.affine import AffineWarp, Point, rotation_scale
 from ..imaging.mask_checks import check_mask
 from ..imaging.masks import centroids
 from .move import Move, MoveWeights, StartLatent
@@ -30,15 +28,13 @@ def resize(
     positive angles turn clockwise, as y points down.
     """
     check_mask(mask)
-    sx, sy = scale
-    if min(sx, sy) <= 0:
-        raise DragonError(f"an object cannot be scaled by {min(sx, sy):g}; use a scale above 0")
-    cos, sin = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
+    if min(scale) <= 0:
+        raise DragonError(f"an object cannot be scaled by {min(scale):g}; use a scale above 0")
     middles = centroids(mask)
     transform = AffineWarp(
         image_size=(mask.shape[-2], mask.shape[-1]),
         shift=shift,
-        matrix=((cos * sx, -sin * sy), (sin * sx, cos * sy)),
+        matrix=rotation_scale(rotation, scale),
         centre=middles if len(middles) > 1 else middles[0],
     )
     return Move(mask, transform, weights, start)

@@ -135,6 +135,13 @@ class AffineWarp:
         return centres[0] if len(centres) == 1 else centres.view(-1, *(1 for _ in points.shape[:-1]), 2)
 
 
+def rotation_scale(degrees: float, scale: Point) -> tuple[tuple[float, float], tuple[float, float]]:
+    """R S: scaled by ``scale`` (x, y) along the picture's axes, then turned by ``degrees``, clockwise as y points down."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    (sx, sy) = scale
+    return (cos * sx, -sin * sy), (sin * sx, cos * sy)
+
+
 def warp(
     image: Tensor,
     transform: Placement,

@@ -45,8 +45,13 @@ def cropped_mask(mask: Tensor, size: tuple[int, int], name: str, picture: str) -
     (h, w), (height, width) = mask.shape[-2:], size
     if not (0 <= h - height < CROPPED_AT_MOST and 0 <= w - width < CROPPED_AT_MOST):
         raise DragonError(f"the {name} is {w}×{h} pixels but the {picture} is {width}×{height}: use a mask of the picture's size")
-    top, left = (h - height) // 2, (w - width) // 2
+    left, top = kept_corner((h, w), size)
     return mask[:, top : top + height, left : left + width]
+
+
+def kept_corner(picture: tuple[int, int], kept: tuple[int, int]) -> tuple[int, int]:
+    """The pixel (x, y) of a picture at which the middle (height, width) begins that a VAE keeps of it."""
+    return (picture[1] - kept[1]) // 2, (picture[0] - kept[0]) // 2
 
 
 def is_picture(values: Tensor, mask: Tensor) -> bool:

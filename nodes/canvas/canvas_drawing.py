@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 
 from ...dragon_core.document.drawing import Bits, Drawing, DrawnObject, grid_for
 from ...dragon_core.errors import DragonError
-from ...dragon_core.imaging.affine import AffineWarp, warp
+from ...dragon_core.imaging.affine import AffineWarp, rotation_scale, warp
 from ...dragon_core.imaging.masks import centroids
 from ..pictures.annotation import LARGEST, PALETTE, Arrow, Outline, annotated
 from ..schema.links import stacked
@@ -123,10 +122,9 @@ def preview(picture: Image.Image, drawn: DrawnOn, onto: Image.Image | None = Non
 
 def placement(thing: DrawnObject, region: torch.Tensor, drawn: DrawnOn) -> AffineWarp:
     """Where an object goes: scaled, then turned clockwise, about the centroid of its region (1, H, W), then shifted."""
-    cos, sin = math.cos(math.radians(thing.rotation)), math.sin(math.radians(thing.rotation))
-    (sx, sy), (dx, dy) = thing.scale, thing.shift(drawn.size)
     source = None if drawn.onto is None else drawn.size
-    return AffineWarp(drawn.onto or drawn.size, (dx, dy), ((cos * sx, -sin * sy), (sin * sx, cos * sy)), centroids(region)[0], source)
+    matrix = rotation_scale(thing.rotation, thing.scale)
+    return AffineWarp(drawn.onto or drawn.size, thing.shift(drawn.size), matrix, centroids(region)[0], source)
 
 
 def _pasted(picture: Image.Image, drawn: DrawnOn, onto: Image.Image) -> Image.Image:
