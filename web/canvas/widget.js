@@ -258,7 +258,7 @@ function follow(seat, host, input, show) {
     } catch {
       if (key !== shown) return
       again = performance.now() + RETRY_AFTER
-      show(null, say(key.includes('..') ? 'pictureHidden' : 'pictureLost'))
+      show(null, key.includes('..') ? say('pictureHidden') : say('pictureLost'))
     }
   }
 
