@@ -23,11 +23,12 @@ ATTENTION = "optimized_attention_override"
 def is_inference_tensor(tensor: Tensor) -> bool:
     """Whether autograd cannot save a tensor, because inference mode made it, or the parameter that it still is.
 
-    A parameter from inference mode that is moved to another device outside of it (`Module.to` sets its `data`) says that it is no
-    inference tensor, but still has no version for autograd to watch.
+    Either sign is enough. A parameter from inference mode that is moved to another device outside of it (`Module.to` sets its `data`)
+    says that it is no inference tensor, but still has no version for autograd to watch; one that ComfyUI puts back when a LoRA goes
+    has a version, and is one.
     """
     try:
-        return tensor._version < 0
+        return tensor.is_inference() or tensor._version < 0
     except RuntimeError:
         return True
 

@@ -47,6 +47,16 @@ def test_weights_that_come_to_the_card_in_the_run(
     assert torch.equal(sample(scene, model=model, energy=move(scene)), sample(scene, energy=move(scene)))
 
 
+def test_a_guided_edit_after_a_lora_has_gone(fresh_mini: Any, scene: Any, sample: Any, move: Any) -> None:
+    """ComfyUI puts the weights back that the LoRA had changed: parameters with a version, as ordinary ones, and of inference mode all the same."""
+    key = "diffusion_model.input_blocks.0.0.weight"
+    patched = fresh_mini.model.clone()
+    patched.add_patches({key: (0.1 * fresh_mini.model.model.state_dict()[key].clone(),)})
+    for model in (patched, fresh_mini.model, patched):
+        sample(scene, model=model)
+    assert torch.equal(sample(scene, model=fresh_mini.model, energy=move(scene)), sample(scene, energy=move(scene)))
+
+
 def test_weights_ask_for_no_gradient(fresh_mini: Any, scene: Any, sample: Any, move: Any) -> None:
     """Nothing is saved for gradients of weights, which nobody wants."""
     sample(scene, model=fresh_mini.model, energy=move(scene))

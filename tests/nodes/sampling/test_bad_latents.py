@@ -103,23 +103,10 @@ def test_latent_of_another_size(custom: Any, refused: Any, size: tuple[int, int]
         custom(latent_image={"samples": torch.zeros(1, 4, *size)})
 
 
-def test_another_number_of_steps(run: Any, mini: Any, custom: Any, refused: Any) -> None:
-    (sigmas,) = run("BasicScheduler", model=mini.model, scheduler="normal", steps=7, denoise=1.0)
-    with refused("DragonGuider", "trajectory has 4 steps", "sample with the SIGMAS that DragonInvert gives out"):
-        custom(sigmas=sigmas)
-
-
-def test_another_scheduler(run: Any, mini: Any, custom: Any, refused: Any) -> None:
-    (sigmas,) = run("BasicScheduler", model=mini.model, scheduler="karras", steps=4, denoise=1.0)
-    with refused("DragonGuider", "none at sigma", "sample with the SIGMAS that DragonInvert gives out"):
-        custom(sigmas=sigmas)
-
-
-def test_sampler_between_the_levels(run: Any, custom: Any, refused: Any) -> None:
-    """dpm_2 evaluates at noise levels between those of the schedule, where the source is not known."""
-    (sampler,) = run("KSamplerSelect", sampler_name="dpm_2")
-    with refused("DragonGuider", "none at sigma"):
-        custom(sampler=sampler)
+@pytest.mark.parametrize("sigmas", [[14.0], [7.0, 14.0, 0.0], [14.0, 7.0, 7.0, 0.0]], ids=["none", "rising", "repeated"])
+def test_sigmas_that_do_not_fall(custom: Any, refused: Any, sigmas: list[float]) -> None:
+    with refused("DragonGuider", "the SIGMAS must fall", "use DragonInvert's, or a scheduler's"):
+        custom(sigmas=torch.tensor(sigmas))
 
 
 def test_scheduler_with_another_number_of_steps(invert: Any, refused: Any) -> None:
