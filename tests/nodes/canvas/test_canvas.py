@@ -262,4 +262,4 @@ def test_what_a_paste_cannot_do_is_pointed_out(pack: Any, refused: Any, run: Any
     assert said["dragon_warnings"] == []
     assert node.execute(second_picture, pasting(second_picture, scale=[2, 1])).ui["dragon_onto"] == []
     with refused("DragonCanvas", "onto must have shape"):
-        run("DragonCanvas", image=second_picture, drawing="", onto=onto[0])
+        run("DragonCanvas", image=second_picture, drawing="", onto=onto[None])

@@ -20,9 +20,9 @@ def test_out_of_memory_in_a_step(run: Any, mini: Any, scene: Any, sample: Any, m
     def runs_out(executor: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         nonlocal seen
         seen += 1
-        out: torch.Tensor = executor(*args, **kwargs)
         if seen == call:
             raise comfy.model_management.OOM_EXCEPTION("Allocation on device")
+        out: torch.Tensor = executor(*args, **kwargs)
         return out
 
     full.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "full", runs_out)
