@@ -48,7 +48,7 @@ def test_weights_that_come_to_the_card_in_the_run(
 
 
 def test_a_guided_edit_after_a_lora_has_gone(fresh_mini: Any, scene: Any, sample: Any, move: Any) -> None:
-    """ComfyUI puts the weights back that the LoRA had changed: parameters with a version, as ordinary ones, and of inference mode all the same."""
+    """ComfyUI puts back the weights that the LoRA had changed: parameters with a version, as ordinary ones, and yet of inference mode."""
     key = "diffusion_model.input_blocks.0.0.weight"
     patched = fresh_mini.model.clone()
     patched.add_patches({key: (0.1 * fresh_mini.model.model.state_dict()[key].clone(),)})
