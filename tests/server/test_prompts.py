@@ -100,7 +100,7 @@ def test_cancel(server: Server, make_prompt: Callable[..., Prompt], node: str) -
             if len(steps) == 1:
                 threading.Thread(target=server.client.interrupt).start()
 
-    slow = make_prompt(invert={"steps": 60, "refinement": 3}, sample={"hold_object_until": 0.0, "travel_passes": 5})
+    slow = make_prompt(invert={"steps": 60, "refinement": 3, "method": "ddim"}, sample={"hold_object_until": 0.0, "travel_passes": 5})
     if node == "sample":
         slow["invert"]["inputs"] |= {"refinement": 0}
     with pytest.raises(ExecutionFailed, match="interrupted") as caught:
