@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ FACE = "app.canvas.graph.nodes.find((node) => node.subgraph?.nodes.some(({ type 
 EDITOR = f"{FACE}.widgets.find(({{ name }}) => name.startsWith('dragon_canvas_')).editor"
 INNER = f"{FACE}.subgraph.nodes.find(({{ type }}) => type === 'DragonCanvas')"
 ENTER = f"() => {{ const face = {FACE}; app.canvas.openSubgraph(face.subgraph, face) }}"
+
+
+@pytest.fixture(scope="module", params=["classic", "nodes-2.0"])
+def frontend(request: pytest.FixtureRequest, open_frontend: Any) -> Iterator[Any]:
+    """A page of its own: loaded workflows and entered subgraphs leave bars on it, under which other tests would draw."""
+    opened = open_frontend(request.param)
+    yield opened
+    opened.page.close()
 
 
 @pytest.fixture
