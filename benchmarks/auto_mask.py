@@ -22,9 +22,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from benchmarks.box import dilate
-from benchmarks.cases import Case, CaseError, Mask, load_cases, to_bytes
+from benchmarks.cases import Case, CaseError, Mask, load_cases
 from benchmarks.metrics import iou
 from benchmarks.results import interval
+from toy_world.render import to_bytes
 
 if TYPE_CHECKING:
     from benchmarks.host import Host

@@ -34,6 +34,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from toy_world.render import to_bytes
+
 Picture = npt.NDArray[np.float32]
 """(H, W, 3) in [0, 1]."""
 Mask = npt.NDArray[np.bool_]
@@ -200,11 +202,6 @@ def load_picture(path: Path) -> Picture:
 def save_picture(picture: Picture, path: Path) -> None:
     """Write a picture in [0, 1] as an 8-bit file."""
     Image.fromarray(to_bytes(picture)).save(path, optimize=True)
-
-
-def to_bytes(picture: Picture) -> npt.NDArray[np.uint8]:
-    """Rounded to the 256 values that a file holds: uint8 (H, W, 3)."""
-    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _load_if_there(path: Path) -> Picture | None:

@@ -16,10 +16,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from benchmarks.cases import to_bytes
 from benchmarks.host import Host
 from toy_world import judge as toy_judge
-from toy_world.render import object_mask, render
+from toy_world.render import object_mask, render, to_bytes
 from toy_world.scene import SIDE, Placed, sample_scene
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from benchmarks.box import dilate
-from benchmarks.cases import Case, Mask, Picture, Point, to_bytes
+from benchmarks.cases import Case, Mask, Picture, Point
+from toy_world.render import to_bytes
 
 THUMB = 192
 MARGIN = 4

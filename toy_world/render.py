@@ -89,6 +89,11 @@ def render(scene: Scene, side: int = SIDE, only_shadow_of: int | None = None, wi
     return np.clip(picture, 0.0, 1.0).astype(np.float32)
 
 
+def to_bytes(picture: Array) -> npt.NDArray[np.uint8]:
+    """A picture in [0, 1] as the 256 values of a file."""
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
 def object_mask(placed: Placed, side: int = SIDE, shadow: bool = True) -> npt.NDArray[np.bool_]:
     """Boolean (side, side): where the object changes the picture visibly, with its contact shadow or without any."""
     view = whole(side)

@@ -12,6 +12,8 @@ from comfy.cli_args import args  # noqa: E402 - parsing must be off first
 args.cpu = not torch.cuda.is_available()
 args.use_pytorch_cross_attention = True
 device = torch.device("cpu" if args.cpu else "cuda")
+torch.backends.cudnn.benchmark = True
+torch.backends.cudnn.benchmark_limit = 4
 layout = torch.contiguous_format if args.cpu else torch.channels_last
 """Of convolutions in float32: on a CPU the plain one was a little faster, forwards and backwards."""
 
@@ -19,4 +21,4 @@ layout = torch.contiguous_format if args.cpu else torch.channels_last
 def autocast() -> torch.autocast:
     """bf16 where it is fast. A CPU that has no instructions for it takes a hundred times as long for the UNet as in float32."""
     fast = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast, cache_enabled=False)  # no weight is used twice

@@ -13,25 +13,23 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import comfy.taesd.taesd
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from toy_world.scene import SIDE, Scene, sample_scene
+from toy_world.scene import SIDE, sample_scene
 
 from . import networks, pictures, shipped, vae
+from .pictures import CHUNK
 
 log = logging.getLogger(__name__)
 
-CHUNK = 128
-"""Scenes in a file."""
-FIRST = 2048
+FIRST = 1024
 """Scenes that are there before training begins; the statistics are theirs."""
 SIZE = SIDE // 8
 
@@ -39,15 +37,15 @@ SIZE = SIDE // 8
 def load_encoder() -> nn.Module:
     encoder = comfy.taesd.taesd.Encoder()
     encoder.load_state_dict(vae.weights()["encoder"])
-    return encoder.to(host.device, memory_format=torch.channels_last).eval()
+    return encoder.to(host.device, memory_format=host.layout).eval()
 
 
 @torch.inference_mode()
-def encode(encoder: nn.Module, images: npt.NDArray[np.uint8]) -> Tensor:
+def encode(encoder: nn.Module, images: Tensor) -> Tensor:
     """Raw latents (N, 4, side/8, side/8) of uint8 pictures (N, side, side, 3)."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).to(host.device).permute(0, 3, 1, 2).float() / 255
+    x = images.to(host.device).permute(0, 3, 1, 2).float() / 255
     with host.autocast():
-        return encoder(x.contiguous(memory_format=torch.channels_last)).float().cpu()
+        return encoder(x.contiguous(memory_format=host.layout)).float()
 
 
 def folder() -> Path:
@@ -69,61 +67,68 @@ def statistics() -> tuple[float, float]:
     return mean, std
 
 
-class _Drawn(Dataset[npt.NDArray[np.uint8]]):
-    """Item c: the pictures of chunk c."""
+@dataclass(frozen=True)
+class Scenes:
+    """Chunks of training scenes: pictures uint8 (N, side, side, 3), None where their latents are on disk; ``tokens`` (N, 77);
+    ``centres`` (N, 2), the middle of the first object as (y, x), fractions of the side; ``alone`` (N,), whether there is no second one."""
 
-    def __getitem__(self, chunk: int) -> npt.NDArray[np.uint8]:
-        torch.set_num_threads(1)
-        return np.stack([pictures.picture("train", seed) for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK)])
+    pictures: Tensor | None
+    tokens: Tensor
+    centres: Tensor
+    alone: Tensor
+
+
+class _Chunks(Dataset[Scenes]):
+    """Item c: the scenes of chunk c."""
+
+    def __init__(self, kept: Path) -> None:
+        self._kept = kept
+
+    def __getitem__(self, chunk: int) -> Scenes:
+        scenes = [sample_scene("train", seed) for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK)]
+        return Scenes(
+            None if (self._kept / f"{chunk:05d}.npy").is_file() else torch.from_numpy(pictures.rooms(chunk)),
+            networks.tokenise([scene.caption for scene in scenes]),
+            torch.tensor([(scene.objects[0].y - scene.objects[0].size / 2, scene.objects[0].x) for scene in scenes]),
+            torch.tensor([len(scene.objects) == 1 for scene in scenes]),
+        )
 
 
 class Pool:
-    """The training scenes encoded so far. ``raw`` (N, 4, 32, 32) float16, ``tokens`` (N, 77), ``scenes``."""
+    """The training scenes encoded so far, on the device: ``raw`` (N, 4, 32, 32) float16, and ``tokens``, ``centres``, ``alone`` as in
+    :class:`Scenes`, but that ``alone`` (M,) are the indices of the scenes with one object."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
         self._folder = folder()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._encoder = load_encoder()
-        self.scenes: list[Scene] = []
-        self.raw = torch.empty(0, 4, SIZE, SIZE, dtype=torch.float16)
-        self.tokens = torch.empty(0, 77, dtype=torch.long)
-        self._drawn: Iterator[npt.NDArray[np.uint8]] | None = None
-        known: list[Tensor] = []
-        while (path := self._path(len(known))).is_file():
-            known.append(torch.from_numpy(np.load(path)))
-        if known:
-            self._append(torch.cat(known))
+        self.encoder = load_encoder()
+        self._workers = workers
+        self._drawn: Iterator[Scenes] | None = None
+        self.raw = torch.empty(0, 4, SIZE, SIZE, dtype=torch.float16, device=host.device)
+        self.tokens = torch.empty(0, 77, dtype=torch.long, device=host.device)
+        self.centres = torch.empty(0, 2, device=host.device)
+        self.alone = torch.empty(0, dtype=torch.long, device=host.device)
         while len(self.raw) < FIRST:
             self.grow()
-            log.info("encoded %d of %d scenes", len(self.raw), FIRST)
-        path = self._folder / "statistics.json"
-        if not path.is_file():
+        log.info("%d scenes are encoded", len(self.raw))
+        if not (path := self._folder / "statistics.json").is_file():
             first = self.raw[:FIRST].float()
             path.write_text(json.dumps([float(first.mean()), float(first.std())]), "utf-8")
 
     def grow(self) -> None:
         """Encode one more chunk; pictures of the next ones are being drawn meanwhile."""
-        chunk = len(self.raw) // CHUNK
         if self._drawn is None:
-            ahead = DataLoader(_Drawn(), batch_size=None, sampler=range(chunk, 10**6), num_workers=1, prefetch_factor=2, collate_fn=_as_is)
-            self._drawn = iter(ahead)
-        images = next(self._drawn)
-        raw = torch.cat([encode(self._encoder, images[i : i + 16]) for i in range(0, CHUNK, 16)]).half()
-        partial = self._path(chunk).with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.save(file, raw.numpy())
-        partial.replace(self._path(chunk))
-        self._append(raw)
-
-    def _append(self, raw: Tensor) -> None:
-        scenes = [sample_scene("train", seed) for seed in range(len(self.scenes), len(self.scenes) + len(raw))]
-        self.scenes += scenes
-        self.raw = torch.cat((self.raw, raw))
-        self.tokens = torch.cat((self.tokens, networks.tokenise([scene.caption for scene in scenes])))
-
-    def _path(self, chunk: int) -> Path:
-        return self._folder / f"{chunk:05d}.npy"
-
-
-def _as_is(images: Any) -> Any:
-    return images
+            self._drawn = pictures.drawn_from(_Chunks(self._folder), 0, self._workers)
+        new = next(self._drawn)
+        path = self._folder / f"{len(self.raw) // CHUNK:05d}.npy"
+        if new.pictures is None:
+            raw = torch.from_numpy(np.load(path))
+        else:
+            raw = torch.cat([encode(self.encoder, new.pictures[i : i + 32]) for i in range(0, CHUNK, 32)]).half()
+            np.save(path.with_suffix(".partial.npy"), raw.cpu().numpy())
+            path.with_suffix(".partial.npy").replace(path)
+        alone = new.alone.nonzero().flatten() + len(self.raw)
+        self.raw, self.tokens, self.centres, self.alone = (
+            torch.cat((old, more.to(host.device)))
+            for old, more in ((self.raw, raw), (self.tokens, new.tokens), (self.centres, new.centres), (self.alone, alone))
+        )

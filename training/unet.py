@@ -3,7 +3,8 @@
 ``python -m training.unet`` trains or resumes: the checkpoint holds weights, their moving average, optimizer and the number of images
 seen. Where there is no checkpoint it goes on from the shipped weights, or starts anew with ``--from-scratch``.
 A share of the steps is given to close-ups, quarter-sized crops around the object of a one-object scene, twice as many a step: most of
-a picture is wall and floor, which are learned long before objects. ``--anneal N`` brings the rate down over the last N images.
+a picture is wall and floor, which are learned long before objects. ``--anneal`` brings the rate down over the last part of a run;
+``--minutes`` sets its length by the clock instead of by images, for a machine that is lent.
 """
 
 from __future__ import annotations
@@ -20,9 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toy_world.scene import Placed, Scene
-
 from . import latents, networks, pictures, shipped
+from .step import Step
 
 log = logging.getLogger(__name__)
 CHECKPOINT = pictures.WORK / "unet.pt"
@@ -41,9 +41,8 @@ class Mini(nn.Module):
         self.text = networks.build_text_encoder(len(vocabulary))
 
     def forward(self, noisy: Tensor, timesteps: Tensor, tokens: Tensor) -> Tensor:
-        unique, where = torch.unique(tokens, dim=0, return_inverse=True)
-        context = networks.encode_text(self.text, torch.searchsorted(self.vocabulary, unique))[where]
-        return self.unet(noisy, timesteps=timesteps, context=context)
+        context = networks.encode_text(self.text, torch.searchsorted(self.vocabulary, tokens))
+        return self.unet(noisy, timesteps=timesteps, context=context, transformer_options={})  # the default one would be written to
 
 
 def v_loss(model: nn.Module, z: Tensor, tokens: Tensor, timesteps: Tensor, noise: Tensor, acp: Tensor) -> Tensor:
@@ -65,19 +64,16 @@ def channels_last(model: Mini) -> Mini:
     return model
 
 
-def closeup(z: Tensor, placed: Placed, g: torch.Generator) -> Tensor:
-    """A square of half the side of a latent (4, H, W), somewhere around the object in it."""
+def closeups(z: Tensor, centres: Tensor, g: torch.Generator) -> Tensor:
+    """Squares of half the side of latents (B, 4, H, W), somewhere around ``centres`` (B, 2), which are (y, x) as fractions of the side."""
     whole = z.shape[-1]
     side = whole // 2
-    shift = (torch.rand(2, generator=g) - 0.5) * side / 4
-    centre = torch.tensor([placed.y - placed.size / 2, placed.x]) * whole + shift
-    y, x = ((centre - side / 2).round().clamp(0, whole - side)).int().tolist()
-    return z[:, y : y + side, x : x + side]
-
-
-def single(scenes: list[Scene]) -> Tensor:
-    """Indices of the scenes with one object."""
-    return torch.tensor([i for i, scene in enumerate(scenes) if len(scene.objects) == 1])
+    shift = (torch.rand(centres.shape, generator=g, device=z.device) - 0.5) * side / 4
+    corners = (centres * whole + shift - side / 2).round().clamp(0, whole - side).long()
+    along = torch.arange(side, device=z.device)
+    rows, columns = (corners[:, axis, None] + along for axis in (0, 1))
+    batch, channel = (torch.arange(n, device=z.device) for n in z.shape[:2])
+    return z[batch[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
 
 
 @torch.no_grad()
@@ -95,94 +91,95 @@ def main() -> None:
     parser.add_argument("--from-scratch", action="store_true", help="start from nothing instead of the shipped weights")
     parser.add_argument("--closeups", type=float, help="share of the steps on close-ups; default: 0.9 up to 100,000 images, then 0.5")
     parser.add_argument("--images", type=int, default=1_000_000, help="stop when this many images have been seen in all")
+    parser.add_argument("--minutes", type=float, help="train that long, whatever the number of images")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=6e-4)
-    parser.add_argument("--anneal", type=int, default=0, help="bring the rate down to 3 %% linearly over the last so many images")
+    parser.add_argument("--anneal", type=float, default=0.0, help="bring the rate down to 3 %% linearly over this last share of the run")
     parser.add_argument("--uses", type=int, default=8, help="how often a scene is used, on average, before another one is drawn")
-    parser.add_argument("--compile", action="store_true", help="compile the UNet")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures")
     parser.add_argument("--save-every", type=int, default=4000, help="images between checkpoints")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     device = host.device
-    pool = latents.Pool()
-    mean, std = latents.statistics()
-    empty = networks.tokenise([""])
-    held_tokens = networks.tokenise(pictures.captions("heldout", HELDOUT)).to(device)
-    held_pictures = np.stack([pictures.picture("heldout", i) for i in range(HELDOUT)])
-    encoder = latents.load_encoder()
-    held = torch.cat([latents.encode(encoder, held_pictures[i : i + 32]) for i in range(0, HELDOUT, 32)])
-    held = ((held.clone() - mean) / std).to(device)
-
     vocabulary = networks.vocabulary()
     model, average = (channels_last(Mini(vocabulary).to(device)) for _ in range(2))
     log.info("%.1f M parameters in the UNet", sum(p.numel() for p in model.unet.parameters()) / 1e6)
-    if args.compile:
-        model.unet.compile()
     if device.type == "cpu":
         # Its fused attention is slower backwards than plain products of matrices, for so few tokens.
         torch.backends.cuda.enable_flash_sdp(False)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    acp = networks.alphas_cumprod().to(device)
+
+    def loss(z: Tensor, tokens: Tensor, timesteps: Tensor, noise: Tensor) -> Tensor:
+        return v_loss(model, z, tokens, timesteps, noise, acp).mean()
+
+    step = Step(loss, list(model.parameters()), betas=(0.9, 0.98), decay=0.0, clip=1.0)
     seen, warmed = 0, 0
     if CHECKPOINT.is_file():
         saved = torch.load(CHECKPOINT, weights_only=True, map_location=device)
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
+        step.optimizer.load_state_dict(saved["optimizer"])
         seen, warmed = saved["seen"], saved["warmed"]
     else:
         if not args.from_scratch:
             model.load_state_dict(shipped.mini(vocabulary))
             seen = warmed = shipped.images_seen()
         average.load_state_dict(model.state_dict())
+    pool = latents.Pool(args.workers)
+    mean, std = latents.statistics()
+    empty = networks.tokenise([""]).to(device)
+    held_tokens = networks.tokenise(pictures.captions("heldout", HELDOUT)).to(device)
+    held_pictures = torch.from_numpy(np.stack([pictures.picture("heldout", i) for i in range(HELDOUT)]))
+    held = torch.cat([latents.encode(pool.encoder, held_pictures[i : i + 32]) for i in range(0, HELDOUT, 32)])
+    held = (held.clone() - mean) / std
     log.info("begins at %d images", seen)
-    acp = networks.alphas_cumprod().to(device)
-    alone = single(pool.scenes)
-    began, first, running = time.monotonic(), seen, []
-    while seen < args.images:
-        g = torch.Generator().manual_seed(seen)
-        rate = min(1.0, (seen - warmed) / 3000 + 0.01)
-        if args.anneal and args.images - seen < args.anneal:
-            rate *= 0.03 + 0.97 * (args.images - seen) / args.anneal
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * rate
+    began, first, done, running = time.monotonic(), seen, 0.0, list[Tensor]()
+    g = torch.Generator(device)
+    while done < 1:
+        g.manual_seed(seen)
+        rate = min(1.0, (seen - warmed) / (200 * args.batch) + 0.01)
+        if args.anneal:
+            rate *= 0.03 + 0.97 * min(1.0, (1 - done) / args.anneal)
         while len(pool.raw) * args.uses < seen - warmed:
             pool.grow()
-            alone = single(pool.scenes)
         share = args.closeups if args.closeups is not None else 0.9 if seen - warmed < 100_000 else 0.5
-        if float(torch.rand((), generator=g)) < share:
+        if np.random.default_rng(seen).uniform() < share:
             batch = 2 * args.batch
-            index = alone[torch.randint(len(alone), (batch,), generator=g)]
-            z = torch.stack([closeup(pool.raw[i], pool.scenes[i].objects[0], g) for i in index.tolist()])
+            index = pool.alone[torch.randint(len(pool.alone), (batch,), generator=g, device=device)]
+            z = closeups(pool.raw[index], pool.centres[index], g)
         else:
             batch = args.batch
-            index = torch.randint(len(pool.raw), (batch,), generator=g)
+            index = torch.randint(len(pool.raw), (batch,), generator=g, device=device)
             z = pool.raw[index]
-        z = ((z.float() - mean) / std).to(device)
-        words = torch.where(torch.rand(batch, 1, generator=g) < 0.1, empty, pool.tokens[index]).to(device)
-        timesteps = ((torch.arange(batch) + torch.rand(batch, generator=g)) / batch * 1000).long().to(device)
-        noise = torch.randn(z.shape, generator=g).to(device)
-        loss = v_loss(model, z, words, timesteps, noise, acp).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        z = (z.float() - mean) / std
+        words = torch.where(torch.rand(batch, 1, generator=g, device=device) < 0.1, empty, pool.tokens[index])
+        strata = (torch.arange(batch, device=device) + torch.rand(batch, generator=g, device=device)) / batch
+        timesteps = (strata * 1000).long().clamp(max=999)
+        noise = torch.randn(z.shape, generator=g, device=device)
+        running.append(step(args.lr * rate, z, words, timesteps, noise))
         before, seen = seen, seen + batch
         decay = min(0.9995, 1 - 30 / (seen / args.batch + 60))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
-        running.append(loss.item())
-        if seen // 800 != before // 800:
-            speed = (seen - first) / (time.monotonic() - began)
-            log.info("%d images  loss %.4f  %.1f images/s", seen, sum(running) / len(running), speed)
+        elapsed = time.monotonic() - began
+        done = seen / args.images if args.minutes is None else elapsed / 60 / args.minutes
+        if seen // (50 * args.batch) != before // (50 * args.batch):
+            losses = torch.stack(running)
             running.clear()
-        if seen // args.save_every != before // args.save_every or seen >= args.images:
-            networks_now = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+            skipped = int((~losses.isfinite()).sum())
+            if 2 * skipped > len(losses):
+                raise RuntimeError(f"{skipped} of {len(losses)} steps had no finite loss at {seen} images. {CHECKPOINT} is from before.")
+            log.info("%d images  loss %.4f  %.1f images/s  skipped %d", seen, losses.nanmean(), (seen - first) / elapsed, skipped)
+        if seen // args.save_every != before // args.save_every or done >= 1:
+            value = heldout_loss(average, held, held_tokens, acp)
+            if not math.isfinite(value):
+                raise RuntimeError(f"The held-out loss is {value} at {seen} images. {CHECKPOINT} is from before.")
+            networks_now = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": step.optimizer.state_dict()}
             torch.save({**networks_now, "seen": seen, "warmed": warmed}, CHECKPOINT.with_suffix(".partial"))
             CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
-            value = heldout_loss(average, held, held_tokens, acp)
             with CURVE.open("a") as curve:
                 curve.write(json.dumps({"images": seen, "heldout_loss": value}) + "\n")
-            log.info("held-out loss %.4f (%s)", value, "finite" if math.isfinite(value) else "BROKEN")
+            log.info("held-out loss %.4f", value)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 ``python -m training.vae`` trains or resumes; where there is no checkpoint it goes on from the shipped weights, or starts
 anew with ``--from-scratch``. ``--decoder-only`` goes on with the encoder frozen, so that the latents a UNet is trained on stay valid.
+``--minutes`` sets the length by the clock instead of by steps, for a machine that is lent.
 Loss: L1 + L1 of differences + MSE + L1 of a low-pass; a little noise on the latents and a small z² penalty keep the latent space smooth
 and near unit scale.
 """
@@ -14,15 +15,16 @@ import argparse
 import logging
 import math
 import time
+from typing import Any
 
 import comfy.taesd.taesd
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from . import pictures, shipped
+from .step import Step
 
 log = logging.getLogger(__name__)
 CHECKPOINT = pictures.WORK / "vae.pt"
@@ -53,7 +55,7 @@ def reconstruction_loss(out: Tensor, target: Tensor) -> Tensor:
     error = out - target
     edges = (error[..., 1:] - error[..., :-1]).abs().mean() + (error[..., 1:, :] - error[..., :-1, :]).abs().mean()
     low = F.avg_pool2d(error, 8).abs().mean()
-    return error.abs().mean() + 0.5 * edges + 0.5 * low + 6.0 * error.square().mean()
+    return error.abs().mean() + 0.5 * edges + 0.5 * low + 12.0 * error.square().mean()
 
 
 def psnr(out: Tensor, target: Tensor) -> float:
@@ -65,9 +67,14 @@ def heldout_psnr(encoder: nn.Module, decoder: nn.Module, count: int = 8, lit: bo
     """Median PSNR (dB) of whole held-out scenes."""
     values = []
     for seed in range(count):
-        x = torch.from_numpy(pictures.picture("heldout", seed, lit)).permute(2, 0, 1)[None].float() / 255
+        x = torch.from_numpy(pictures.picture("heldout", seed, lit)).permute(2, 0, 1)[None].to(host.device).float() / 255
         values.append(psnr(decoder(encoder(x)).clamp(0, 1), x))
     return float(np.median(values))
+
+
+def save(state: dict[str, Any]) -> None:
+    torch.save(state, CHECKPOINT.with_suffix(".partial"))
+    CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
 
 
 def main() -> None:
@@ -78,6 +85,9 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-4)
     parser.add_argument("--decoder-only", action="store_true")
+    parser.add_argument("--minutes", type=float, help="train that long, whatever the number of steps")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw pictures")
+    parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     torch.manual_seed(0)
@@ -91,43 +101,41 @@ def main() -> None:
             net.load_state_dict(known)
         net.to(device, memory_format=host.layout)
     parameters = list(decoder.parameters()) if args.decoder_only else [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=args.lr, betas=(0.9, 0.99), weight_decay=1e-4)
+    encoder.requires_grad_(not args.decoder_only)
+
+    def loss(x: Tensor, noise: Tensor) -> Tensor:
+        with host.autocast():
+            z = encoder(x)
+            out = decoder(z + NOISE * noise)
+        return reconstruction_loss(out.float(), x) + 2e-3 * z.float().square().mean()
+
+    step = Step(loss, parameters, betas=(0.9, 0.99), decay=1e-4, clip=0.5)
     start = 0
     if CHECKPOINT.is_file():
         saved = torch.load(CHECKPOINT, weights_only=True, map_location=device)
         encoder.load_state_dict(saved["encoder"])
         decoder.load_state_dict(saved["decoder"])
-        if saved["decoder_only"] == args.decoder_only and saved["step"] < args.steps:
-            optimizer.load_state_dict(saved["optimizer"])
+        if saved["decoder_only"] == args.decoder_only and "optimizer" in saved and saved["step"] < args.steps:
+            step.optimizer.load_state_dict(saved["optimizer"])
             start = saved["step"]
     else:
         log.info("held-out PSNR %.2f dB, flat %.2f dB", heldout_psnr(encoder, decoder), heldout_psnr(encoder, decoder, lit=False))
-    encoder.requires_grad_(not args.decoder_only)
 
     began = time.monotonic()
-    batches = DataLoader(
-        pictures.Crops(args.batch, args.crop), batch_size=None, sampler=range(start, args.steps), num_workers=1, prefetch_factor=4
-    )
-    for step, batch in zip(range(start, args.steps), batches, strict=True):
-        warm = min(1.0, (step + 1) / 50)
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps)))
-        x = batch.to(device, memory_format=host.layout)
-        with host.autocast():
-            z = encoder(x)
-            out = decoder(z + NOISE * torch.randn_like(z))
-        loss = reconstruction_loss(out.float(), x) + 2e-3 * z.float().square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(parameters, 0.5)
-        optimizer.step()
-        if (step + 1) % 50 == 0:
-            rate = (time.monotonic() - began) / (step + 1 - start)
-            log.info("step %d  loss %.4f  z std %.2f  %.2f s/step", step + 1, loss.item(), z.float().std().item(), rate)
-        if (step + 1) % 100 == 0 or step + 1 == args.steps:
-            state = {"encoder": encoder.state_dict(), "decoder": decoder.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save({**state, "step": step + 1, "decoder_only": args.decoder_only}, CHECKPOINT.with_suffix(".partial"))
-            CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
+    crops = pictures.Crops(device, args.crop, args.workers, taken=start * args.batch)
+    count, done = start, start / args.steps if args.minutes is None else 0.0
+    while done < 1:
+        rate = args.lr * min(1.0, (count + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+        x = crops.batch(args.batch, np.random.default_rng([13, count])).contiguous(memory_format=host.layout)
+        value = step(rate, x, torch.randn(len(x), 4, args.crop // 8, args.crop // 8, device=device))
+        count += 1
+        elapsed = time.monotonic() - began
+        done = count / args.steps if args.minutes is None else elapsed / 60 / args.minutes
+        if count % 50 == 0:
+            log.info("step %d  loss %.4f  %.3f s/step", count, value.item(), elapsed / (count - start))
+        if count % args.save_every == 0 or done >= 1:
+            state = {"encoder": encoder.state_dict(), "decoder": decoder.state_dict(), "optimizer": step.optimizer.state_dict()}
+            save({**state, "step": count, "decoder_only": args.decoder_only})
             log.info("held-out PSNR %.2f dB, flat %.2f dB", heldout_psnr(encoder, decoder), heldout_psnr(encoder, decoder, lit=False))
 
 

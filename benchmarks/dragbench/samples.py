@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.cases import Mask, Picture, Point, load_picture, to_bytes
+from benchmarks.cases import Mask, Picture, Point, load_picture
 from benchmarks.dragbench import safe_pickle
+from toy_world.render import to_bytes
 
 LATENT_CELL = 8
 """Pixels a VAE needs the sides to be multiples of."""

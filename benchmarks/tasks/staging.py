@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.box import dilate
-from benchmarks.cases import Case, Edit, Mask, Picture, to_bytes
+from benchmarks.cases import Case, Edit, Mask, Picture
 from toy_world import emoji
-from toy_world.render import object_mask, render
+from toy_world.render import object_mask, render, to_bytes
 from toy_world.scene import Placed, Scene, sample_scene
 
 Points = npt.NDArray[np.float64]
