@@ -1,14 +1,16 @@
 """Write the trained networks as ``mini_model/*.safetensors`` (fp16) with a manifest of checksums.
 
-``python -m training.export``. The VAE's scale and shift are set so that ComfyUI's SD-1.5 latent format hands the UNet the normalised
+``python -m training.export``; with ``--state`` they go to ``training/state/``, for training to go on from elsewhere. The VAE's scale and shift are set so that ComfyUI's SD-1.5 latent format hands the UNet the normalised
 latents it was trained on.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import logging
+import shutil
 
 import torch
 from safetensors.torch import save_file
@@ -30,7 +32,11 @@ def vae_weights() -> dict[str, Tensor]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--state", action="store_true", help="write them to training/state/, not to what ships")
+    folder = shipped.STATE if parser.parse_args().state else shipped.SHIPPED
     logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
+    folder.mkdir(exist_ok=True)
     average = torch.load(unet.CHECKPOINT, weights_only=True, map_location="cpu")
     weights = average["average"]
     text = {k.removeprefix("text."): v for k, v in weights.items() if k.startswith("text.")}
@@ -44,13 +50,15 @@ def main() -> None:
     }
     if vae.CHECKPOINT.is_file():  # else the shipped one was used, and stays as it is to the last bit
         files["vae"] = vae_weights()
+    elif folder != shipped.FOLDER:
+        shutil.copy(shipped.FOLDER / "vae.safetensors", folder)
     manifest: dict[str, dict[str, str | int]] = json.loads(shipped.MANIFEST.read_text("utf-8"))["files"]
     for name, tensors in files.items():
-        path = shipped.FOLDER / f"{name}.safetensors"
+        path = folder / f"{name}.safetensors"
         precise = {k: v.float() if v.ndim == 0 else v.half() for k, v in tensors.items()}
         save_file({k: v.contiguous() for k, v in precise.items()}, path, metadata={"format": "pt"})
         manifest[path.name] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
-    shipped.MANIFEST.write_text(json.dumps({"images_seen": average["seen"], "files": manifest}, indent=2) + "\n")
+    (folder / "manifest.json").write_text(json.dumps({"images_seen": average["seen"], "files": manifest}, indent=2) + "\n")
     log.info("exported after %d images, %.1f MB", average["seen"], sum(int(f["bytes"]) for f in manifest.values()) / 2**20)
 
 

@@ -1,4 +1,7 @@
-"""The networks as they ship in ``mini_model/``: what training goes on from on a machine that has no checkpoint of its own."""
+"""The networks that are in the repository: what training goes on from on a machine that has no checkpoint of its own.
+
+Those of ``training/state/``, where a model is half trained and not good enough to ship; else those that ship in ``mini_model/``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-FOLDER = Path(__file__).parents[1] / "mini_model"
+STATE = Path(__file__).parent / "state"
+SHIPPED = Path(__file__).parents[1] / "mini_model"
+FOLDER = STATE if (STATE / "manifest.json").is_file() else SHIPPED
 MANIFEST = FOLDER / "manifest.json"
 SD_SCALE = 0.18215
 EMBEDDING = "text_model.embeddings.token_embedding.weight"
