@@ -1,7 +1,7 @@
 """Write the trained networks as ``mini_model/*.safetensors`` (fp16) with a manifest of checksums.
 
-``python -m training.export``; with ``--state`` they go to ``training/state/``, for training to go on from elsewhere. The VAE's scale and shift are set so that ComfyUI's SD-1.5 latent format hands the UNet the normalised
-latents it was trained on.
+``python -m training.export``; with ``--state`` they go to ``training/state/``, for training to go on from elsewhere. The VAE's scale and
+shift are set so that ComfyUI's SD-1.5 latent format hands the UNet the normalised latents it was trained on.
 """
 
 from __future__ import annotations
