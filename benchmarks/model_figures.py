@@ -97,7 +97,7 @@ def inversion_round_trip(host: Host, count: int, steps: int = 50) -> list[float]
         scene = sample_scene("heldout", seed)
         latent = host.encode(picture("heldout", seed))
         positive = host.text(scene.caption)
-        trajectory, _, _ = host.run("DragonInvert", model=model, positive=positive, latent=latent, steps=steps)
+        trajectory, _, _ = host.run("DragonInvert", model=model, positive=positive, latent=latent, steps=steps, method="ddim")
         branch = host.run("DragonGuidanceBranch", trajectory=trajectory)[0]
         back = host.run("DragonSampler", model=model, positive=positive, negative=positive, branch=branch, cfg=1.0)[0]
         values.append(psnr(host.decode(back), host.decode(latent)))
