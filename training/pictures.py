@@ -5,7 +5,7 @@ Training pictures come in chunks, which worker processes draw.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -50,6 +50,13 @@ def captions(split: str, count: int) -> list[str]:
     return [sample_scene(split, seed).caption for seed in range(count)]
 
 
+def write(path: Path, save: Callable[[Path], None]) -> None:
+    """Write a file so that it is there whole or not at all: ``save`` is given a name beside it."""
+    partial = path.with_stem(f"{path.stem}.partial")
+    save(partial)
+    partial.replace(path)
+
+
 def rooms(chunk: int) -> npt.NDArray[np.uint8]:
     """Training scenes ``chunk`` · CHUNK and on, uint8 (CHUNK, side, side, 3)."""
     path = KEPT / f"{chunk:05d}.npy"
@@ -58,8 +65,7 @@ def rooms(chunk: int) -> npt.NDArray[np.uint8]:
         return known
     drawn = np.stack([picture("train", seed) for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK)])
     if KEPT.is_dir():
-        np.save(path.with_suffix(".partial.npy"), drawn)
-        path.with_suffix(".partial.npy").replace(path)
+        write(path, lambda partial: np.save(partial, drawn))
     return drawn
 
 

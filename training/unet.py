@@ -12,10 +12,12 @@ from __future__ import annotations
 from . import host  # isort: skip
 
 import argparse
+import functools
 import json
 import logging
 import math
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,11 +58,11 @@ def v_loss(model: nn.Module, z: Tensor, tokens: Tensor, timesteps: Tensor, noise
     return weight * (out.float() - v).square().mean((1, 2, 3))
 
 
-def channels_last(model: Mini) -> Mini:
-    """Convolutions run faster so, on CPUs and GPUs alike."""
+def laid_out(model: Mini) -> Mini:
+    """The model with its convolutions' weights in the layout that is faster here."""
     for parameter in model.parameters():
         if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            parameter.data = parameter.data.contiguous(memory_format=host.small_layout)
     return model
 
 
@@ -102,7 +104,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", force=True)
     device = host.device
     vocabulary = networks.vocabulary()
-    model, average = (channels_last(Mini(vocabulary).to(device)) for _ in range(2))
+    model, average = (laid_out(Mini(vocabulary).to(device)) for _ in range(2))
     log.info("%.1f M parameters in the UNet", sum(p.numel() for p in model.unet.parameters()) / 1e6)
     if device.type == "cpu":
         # Its fused attention is slower backwards than plain products of matrices, for so few tokens.
@@ -130,10 +132,11 @@ def main() -> None:
     empty = networks.tokenise([""]).to(device)
     held_tokens = networks.tokenise(pictures.captions("heldout", HELDOUT)).to(device)
     held_pictures = torch.from_numpy(np.stack([pictures.picture("heldout", i) for i in range(HELDOUT)]))
-    held = torch.cat([latents.encode(pool.encoder, held_pictures[i : i + 32]) for i in range(0, HELDOUT, 32)])
+    held = latents.encode(pool.encoder, held_pictures)
     held = (held.clone() - mean) / std
     log.info("begins at %d images", seen)
-    began, first, done, running = time.monotonic(), seen, 0.0, list[Tensor]()
+    began, first, running = time.monotonic(), seen, list[Tensor]()
+    done = seen / args.images if args.minutes is None else 0.0
     g = torch.Generator(device)
     while done < 1:
         g.manual_seed(seen)
@@ -174,9 +177,10 @@ def main() -> None:
             value = heldout_loss(average, held, held_tokens, acp)
             if not math.isfinite(value):
                 raise RuntimeError(f"The held-out loss is {value} at {seen} images. {CHECKPOINT} is from before.")
-            networks_now = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": step.optimizer.state_dict()}
-            torch.save({**networks_now, "seen": seen, "warmed": warmed}, CHECKPOINT.with_suffix(".partial"))
-            CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
+            trained: dict[str, Any] = {"model": model, "average": average, "optimizer": step.optimizer}
+            state: dict[str, object] = {name: part.state_dict() for name, part in trained.items()}
+            state |= {"seen": seen, "warmed": warmed}
+            pictures.write(CHECKPOINT, functools.partial(torch.save, state))
             with CURVE.open("a") as curve:
                 curve.write(json.dumps({"images": seen, "heldout_loss": value}) + "\n")
             log.info("held-out loss %.4f", value)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from . import host  # isort: skip - configures ComfyUI before its modules load
 
 import argparse
+import functools
 import logging
 import math
 import time
-from typing import Any
 
 import comfy.taesd.taesd
 import numpy as np
@@ -70,11 +70,6 @@ def heldout_psnr(encoder: nn.Module, decoder: nn.Module, count: int = 8, lit: bo
         x = torch.from_numpy(pictures.picture("heldout", seed, lit)).permute(2, 0, 1)[None].to(host.device).float() / 255
         values.append(psnr(decoder(encoder(x)).clamp(0, 1), x))
     return float(np.median(values))
-
-
-def save(state: dict[str, Any]) -> None:
-    torch.save(state, CHECKPOINT.with_suffix(".partial"))
-    CHECKPOINT.with_suffix(".partial").replace(CHECKPOINT)
 
 
 def main() -> None:
@@ -134,8 +129,10 @@ def main() -> None:
         if count % 50 == 0:
             log.info("step %d  loss %.4f  %.3f s/step", count, value.item(), elapsed / (count - start))
         if count % args.save_every == 0 or done >= 1:
-            state = {"encoder": encoder.state_dict(), "decoder": decoder.state_dict(), "optimizer": step.optimizer.state_dict()}
-            save({**state, "step": count, "decoder_only": args.decoder_only})
+            trained = {"encoder": encoder, "decoder": decoder, "optimizer": step.optimizer}
+            state: dict[str, object] = {name: part.state_dict() for name, part in trained.items()}
+            state |= {"step": count, "decoder_only": args.decoder_only}
+            pictures.write(CHECKPOINT, functools.partial(torch.save, state))
             log.info("held-out PSNR %.2f dB, flat %.2f dB", heldout_psnr(encoder, decoder), heldout_psnr(encoder, decoder, lit=False))
 
 
