@@ -111,7 +111,7 @@ def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     links = {"model": model, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
     drafted: dict[str, Any] = {}
     if parts.draft:
-        drafted = {"draft": _draft(case, host, settings, energy), "vae": host.loaded[2]}
+        drafted = {"draft": _draft(case, host, settings, energy), "vae": host.loaded[2], "energy": energy}
         links["draft"] = host.encode(host.picture(drafted["draft"]))
     latent, changed = host.run("DragonSampler", settings, **links)[:2]
     picture = host.decode(latent)

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .noise_model import VP, NoiseModel
 from .schedule import EditSchedule, ddim_step
 from .steps import regional_sde_step, travel_back, unit_noise
+
+
+#: Keeps a ratio of sizes finite.
+SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,17 @@ class LatentBlending:
     trajectory is injected whole: the object follows the source's path at its new place.
     path: (T + 1, B, C, h, w), the edited trajectory. outside: (M, h, w) in [0, 1], how strongly it is held after every step.
     injected: how many of the first steps hold all of it but ``free``, (M, h, w) in [0, 1]: what edits touch that do not change the path.
+    opens_at: after those steps the hold opens where the latent leaves the path by more than so many times what it does in the median
+    outside: light, shadows and reflections that go with the edit stand out there. 0 never opens it.
+    fresh: each level of the path has a noise of its own (:meth:`.trajectory.Trajectory.under_fresh_noise`), which a step takes over.
     """
 
     path: Tensor
     outside: Tensor
     injected: int = 0
     free: Tensor | None = None
+    opens_at: float = 0.0
+    fresh: bool = False
 
     def injects(self, step: int) -> bool:
         return step < self.injected
@@ -54,8 +64,27 @@ class LatentBlending:
         weight = self.outside
         if self.injects(step):
             weight = torch.ones_like(weight) if self.free is None else torch.maximum(weight, 1 - self.free)
-        weight = weight.unsqueeze(1).to(x)
-        return (1 - weight) * x + weight * self.path[step + 1 if level is None else level].to(x)
+        known = self.path[step + 1 if level is None else level].to(x)
+        weight = weight.to(x)
+        if self.opens_at > 0 and not self.injects(step):
+            weight = weight * (1 - self.opening(x - known))
+        return (1 - weight.unsqueeze(1)) * x + weight.unsqueeze(1) * known
+
+    def opening(self, deviation: Tensor) -> Tensor:
+        """How far the hold opens, (B, h, w) in [0, 1], for a latent that is ``deviation`` (B, C, h, w) off the path."""
+        size = F.avg_pool2d(deviation, 3, stride=1, padding=1, count_include_pad=False).square().sum(1).sqrt()
+        usual = size.masked_fill(self.outside.to(size) == 0, torch.nan).flatten(1).nanmedian(dim=1).values
+        least = self.opens_at * usual[:, None, None].nan_to_num() + SMALLEST
+        return (size / least - 1).clamp(0, 1)
+
+    def renoised(self, x0: Tensor, level: int, alpha: Tensor) -> Tensor:
+        """A clean latent (B, C, h, w) under the noise that the path has at a level."""
+        return self.path[level].to(x0) + alpha * (x0 - self.path[-1].to(x0))
+
+    def gone_back(self, x: Tensor, step: int, sigmas: tuple[Tensor, Tensor], noise_model: NoiseModel) -> Tensor:
+        """The latent after ``step`` under the noise of the level that the step began at; ``sigmas``: of both levels."""
+        before, after = (noise_model.alpha(sigma) for sigma in sigmas)
+        return self.path[step].to(x) + before / after * (x - self.path[step + 1].to(x))
 
 
 class Predictor(Protocol):
@@ -95,20 +124,24 @@ def run_edit(
         passes = schedule.passes(i, shares[i])
         for draw in range(passes):
             p = predict(x, i, sigma, schedule.guided(i, shares[i]))
-            if region is not None and schedule.stochastic(shares[i]) and float(sigma_next) > 0:
+            x0 = x - sigma * p.direction
+            moved = None if p.guidance is None else noise_model.guidance_scale(sigma) * p.guidance
+            if blending is not None and blending.fresh:
+                x_next = blending.renoised(x0, i + 1, noise_model.alpha(sigma_next))
+            elif region is not None and schedule.stochastic(shares[i]) and float(sigma_next) > 0:
                 eta = (schedule.sde_inside * region + schedule.sde_outside * (1 - region)).unsqueeze(1)
                 noise = unit_noise(x.shape, seed, i, draw).to(x)
                 x_next = regional_sde_step(x, p.direction, sigma, sigma_next, eta, noise, noise_model)
             else:
                 x_next = ddim_step(x, p.direction, sigma, sigma_next)
-            x0 = x - sigma * p.direction
-            if p.guidance is not None:
-                moved = noise_model.guidance_scale(sigma) * p.guidance
+            if moved is not None:
                 x_next = x_next - noise_model.alpha(sigma_next) * moved
                 x0 = x0 - moved
             if blending is not None:
                 x_next = blending(x_next, i)
-            if draw + 1 < passes:
+            if draw + 1 < passes and blending is not None and blending.fresh:
+                x = blending.gone_back(x_next, i, (sigma, sigma_next), noise_model)
+            elif draw + 1 < passes:
                 if fresh is not None and float(sigma_next) > 0:
                     noise = noise_model.noise(x_next, fresh(x_next, i + 1, sigma_next), sigma_next)
                 else:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import DragonError
 from .noise_model import VP, NoiseModel
+from .steps import unit_noise
 
 
 def check_falling(sigmas: Tensor) -> None:
@@ -88,6 +89,19 @@ class Trajectory:
         share = (level / self.sigmas[low]).log() / (self.sigmas[high] / self.sigmas[low]).log() if high != low else torch.ones_like(level)
         noise = torch.lerp(self._noise(low), self._noise(high), share.clamp(0, 1))
         return self.noise_model.joined(self.latents[-1], level * noise, level)
+
+    def under_fresh_noise(self, seed: int) -> Trajectory:
+        """A renoised trajectory whose levels each have a noise of their own, unit; the noisiest keeps the one it has.
+
+        What the model makes of one noise is then averaged out from step to step (as in FlowEdit, arXiv 2412.08629). The frames of a video
+        share the noise of a level.
+        """
+        clean, frames = self.latents[-1], max(1, self.frames)
+        levels = [self.latents[0]]
+        for step, sigma in enumerate(self.sigmas[1:-1], 1):
+            noise = unit_noise(clean[::frames].shape, seed, step=-2 - step, draw=0).repeat_interleave(frames, 0).to(clean)
+            levels.append(self.noise_model.joined(clean, sigma * noise, sigma))
+        return replace(self, latents=torch.stack([*levels, clean]))
 
     def step_at(self, sigma: float) -> int:
         """The step that a noise level belongs to: the one that begins there, or above it."""

@@ -162,13 +162,13 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         **kwargs: Any,
     ) -> Tensor:
         self._check_start(noise, latent_image, denoise_mask)
-        self.run = self._prepared(latent_image, sigmas, device)
+        seed = kwargs.get("seed", args[2] if len(args) > 2 else None) or 0
+        self.run = self._prepared(latent_image, sigmas, device, seed if getattr(sampler, "fresh_noise", False) else None)
         try:
             self._process_known(self.run.pictures, latent_image, device, with_shapes="latent_shapes" in kwargs)
             if self.edits:
-                seed = kwargs.get("seed", args[2] if len(args) > 2 else None)
                 follows = getattr(sampler, "follows_path", False) or self.run.first > 0
-                self.run.path = self._edited_path(seed or 0, only_start=not follows)
+                self.run.path = self._edited_path(seed, only_start=not follows)
             if self._begins(sigmas, latent_image):
                 noise, latent_image = self._start(noise, latent_image, sigmas[0])
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
@@ -201,8 +201,11 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
         chain.check_counts(self.edits, pictures.shape[0])
 
-    def _prepared(self, latent: Tensor, sigmas: Tensor, device: torch.device) -> Run:
-        """The state of a run, and a model that can be differentiated where something pulls."""
+    def _prepared(self, latent: Tensor, sigmas: Tensor, device: torch.device, seed: int | None) -> Run:
+        """The state of a run, and a model that can be differentiated where something pulls.
+
+        ``seed``: of another noise for each level of a renoised picture; None keeps the one it has.
+        """
         edits = tuple(edit.on(device, 1) for edit in self.edits)
         along = [picture.along(sigmas) for picture in self.pictures]
         if self.unused:
@@ -212,8 +215,9 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             require_loaded(self.model_patcher)
             make_differentiable(self.inner_model.diffusion_model)
         sharing = self._sharing()
+        pictures = tuple(picture for picture, _ in along)
         return Run(
-            pictures=tuple(picture for picture, _ in along),
+            pictures=pictures if seed is None else tuple(p.under_fresh_noise(seed) if p.renoised else p for p in pictures),
             first=along[0][1],
             blocks=self.backbone.tap_blocks(self.inner_model.diffusion_model, self.branch.taps) if self.backbone.gradients else (),
             layout=chain.Layout.of(edits, (latent.shape[-2], latent.shape[-1])) if edits else None,

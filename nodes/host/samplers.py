@@ -25,17 +25,30 @@ Options = dict[str, Any]
 
 
 class DragonEuler(comfy.samplers.Sampler):
-    """The edit loop as a SAMPLER: DDIM with guidance in x0 only, time travel and regional SDE."""
+    """The edit loop as a SAMPLER: DDIM with guidance in x0 only, time travel and regional SDE.
 
-    def __init__(self, schedule: EditSchedule, hold_background: float = 0.0, hold_object_until: float = 0.0) -> None:
+    fresh_noise: where the trajectory was renoised, each step sees it under another noise; regional SDE then has nothing to add.
+    opens_at: see :class:`~dragon_core.diffusion.loop.LatentBlending`.
+    """
+
+    def __init__(
+        self,
+        schedule: EditSchedule,
+        hold_background: float = 0.0,
+        hold_object_until: float = 0.0,
+        fresh_noise: bool = False,
+        opens_at: float = 0.0,
+    ) -> None:
         self.schedule = schedule
         self.hold_background = hold_background
         self.hold_object_until = hold_object_until
+        self.fresh_noise = fresh_noise
+        self.opens_at = opens_at
 
     @property
     def follows_path(self) -> bool:
         """Whether a run needs more of the edited trajectory than its start."""
-        return self.hold_background > 0 or self.hold_object_until > 0
+        return self.hold_background > 0 or self.hold_object_until > 0 or self.fresh_noise
 
     def sample(
         self,
@@ -70,7 +83,7 @@ class DragonEuler(comfy.samplers.Sampler):
             if callback is not None:
                 callback(step - span[0], as_video(x0, trajectory.frames), as_video(x, trajectory.frames), steps)
 
-        def fresh(x: Tensor, step: int, sigma: Tensor) -> Tensor:
+        def asked_again(x: Tensor, step: int, sigma: Tensor) -> Tensor:
             return guider.conditional(x, sigma, options)
 
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
@@ -80,8 +93,9 @@ class DragonEuler(comfy.samplers.Sampler):
             outside = self.hold_background * (1 - grown(region, BLEND_MARGIN))
             injected = self.hold_object_until if any(edit.edits_trajectory for edit in guider.edits) else 0.0
             shares = trajectory.noise_model.progress(trajectory.sigmas[:-1]).tolist()
-            blending = LatentBlending(run.path, outside, injected_steps(shares, injected), free)
-        ask = fresh if guider.convention.fresh_travel else None
+            fresh_noise = self.fresh_noise and trajectory.renoised
+            blending = LatentBlending(run.path, outside, injected_steps(shares, injected), free, self.opens_at, fresh_noise)
+        ask = asked_again if guider.convention.fresh_travel else None
         levels, noise_model = trajectory.sigmas.to(sigmas), trajectory.noise_model
         x = run_edit(x, levels, predict, windows, region, seed or 0, on_step, blending, span, noise_model, ask)
         return sampling.inverse_noise_scaling(sigmas[-1], as_video(x, trajectory.frames))

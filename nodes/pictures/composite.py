@@ -1,4 +1,4 @@
-"""DragonComposite: the edited picture where something was edited, the source's own pixels everywhere else."""
+"""DragonComposite: the draft's pixels in the light of the edited picture, the source's own where nothing changed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import torch
 from comfy_api.latest import io
 from einops import rearrange
 
+from ...dragon_core.edits import chain
+from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
-from ...dragon_core.imaging import vae_residual
-from ..schema.links import CATEGORY, advanced, named, pictures, searched_as, stacked
+from ...dragon_core.imaging.light_transfer import transfer_light
+from ..schema.links import CATEGORY, EnergyLink, advanced, named, pictures, searched_as, stacked
+
+
+#: Of a channel in [0, 1], half a step of 8 bits: by more, the draft differs from the source.
+DIFFERENT = 1 / 512
 
 
 class DragonComposite(io.ComfyNode):
@@ -22,8 +28,8 @@ class DragonComposite(io.ComfyNode):
             category=CATEGORY,
             **searched_as("paste back", "stitch", "blend", "detail"),
             description=(
-                "Puts the edited part back into the source picture. Everything else keeps the source's own pixels, which the VAE would "
-                "blur a little. With a draft it also gives back the detail that the VAE took from the edited part."
+                "Puts the edit into the source picture, whose other pixels stay as they are. With a draft, pixels are the draft's, which no "
+                "VAE has blurred; light, shadows, and what the draft had to make up are the model's."
             ),
             inputs=[
                 io.Image.Input("image", tooltip="The edited picture, from VAEDecode."),
@@ -32,9 +38,14 @@ class DragonComposite(io.ComfyNode):
                 io.Image.Input(
                     "draft",
                     optional=True,
-                    tooltip="DragonDraft's picture: what the VAE loses of it is given back where the edit shows the same. Needs vae.",
+                    tooltip="DragonDraft's picture: the result has its sharp pixels, in the light the model gives them. Needs vae.",
                 ),
                 io.Vae.Input("vae", optional=True, tooltip="The VAE that decoded the edited picture, to see what it loses of the draft."),
+                EnergyLink.Input(
+                    "energy",
+                    optional=True,
+                    tooltip="The edit: tells what the draft put somewhere from what it made up, which is taken from the model.",
+                ),
                 advanced(
                     io.Float.Input(
                         "detail",
@@ -43,7 +54,7 @@ class DragonComposite(io.ComfyNode):
                         max=1.0,
                         step=0.05,
                         optional=True,
-                        tooltip="How much of the draft's lost detail is given back. 0 takes the edited picture as the VAE decoded it.",
+                        tooltip="1: the draft's own pixels, lit by the model. 0: the edited picture as the VAE decoded it.",
                     )
                 ),
             ],
@@ -58,6 +69,7 @@ class DragonComposite(io.ComfyNode):
         changed: torch.Tensor,
         draft: torch.Tensor | None = None,
         vae: Any = None,
+        energy: Chain = (),
         detail: float = 1.0,
     ) -> io.NodeOutput:
         with named(cls):
@@ -74,27 +86,42 @@ class DragonComposite(io.ComfyNode):
             if any(part.shape[0] not in (1, rows) for part in (image, source, mask)):
                 counts = f"{image.shape[0]} edited pictures, {source.shape[0]} sources and {mask.shape[0]} masks"
                 raise DragonError(f"{counts} cannot be put together: use one of each, or as many")
-            if draft is not None and detail > 0:
-                image = _with_detail(image, draft, vae, detail)
             result = source[..., :3].expand(rows, -1, -1, -1).clone()
             part = result[:, top : top + height, left : left + width]
             weight = rearrange(mask, "b h w -> b h w 1").to(part)
-            part += weight * (image[..., :3].to(part) - part)
+            if draft is not None and detail > 0:
+                lit = _lit_draft(image, part, draft, vae, energy or ())
+                part += lit - part + (1 - detail) * weight * (image.to(part) - lit)
+            else:
+                part += weight * (image.to(part) - part)
         return io.NodeOutput(result)
 
 
-def _with_detail(image: torch.Tensor, draft: torch.Tensor, vae: Any, strength: float) -> torch.Tensor:
-    """The edited picture (B, H, W, 3) with what ``vae`` loses of the draft."""
+def _lit_draft(image: torch.Tensor, source: torch.Tensor, draft: torch.Tensor, vae: Any, edits: Chain) -> torch.Tensor:
+    """The draft in the light of the edited picture (B, H, W, 3); ``source``: the part of it that the VAE keeps."""
     if vae is None:
         raise DragonError("a draft is connected but no vae: connect the VAE that decoded the edited picture, or take the draft away")
     if draft.shape[0] not in (1, image.shape[0]):
         raise DragonError(f"{draft.shape[0]} drafts do not fit {image.shape[0]} edited pictures: use one, or as many")
     top, left = _offset(image, draft, "the draft")
     height, width = image.shape[1:3]
-    drafted = draft[:, top : top + height, left : left + width, :3]
+    drafted = draft[:, top : top + height, left : left + width]
     round_trip = vae.decode(vae.encode(drafted))[..., :3]
-    edited, before, after = (rearrange(each[..., :3].float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip))
-    return rearrange(vae_residual.add_vae_residual(edited, before, after, strength), "b c h w -> b h w c")
+    differs = ((drafted - source).abs().amax(-1) > DIFFERENT).float().cpu()
+    placed = _placed(edits, (draft.shape[1], draft.shape[2]), (height, width)) if edits else differs
+    made_up = differs * (1 - placed)
+    edited, before, after = (rearrange(each.float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip))
+    return rearrange(transfer_light(before, edited, after, placed, made_up), "b c h w -> b h w c").to(source)
+
+
+def _placed(edits: Chain, full: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """Where edits of a picture (height, width) ``full`` put things in the part that the VAE keeps of it, (M, *size)."""
+    for edit in edits:
+        if edit.image_size not in (None, full):
+            (h, w), (high, wide) = edit.image_size or full, full
+            raise DragonError(f"energy was made for a picture of {w}×{h} pixels, the draft has {wide}×{high}: connect the energy it was made with")
+    kept = tuple(edit.cropped(size).on(torch.device("cpu"), 1) for edit in edits)
+    return chain.Layout.of(kept, size).combined.target
 
 
 def _offset(image: torch.Tensor, full: torch.Tensor, name: str = "the source") -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..host.samplers import DragonEuler
-from ..schema.guidance_inputs import stochastic_inputs, stochastic_schedule
+from ..schema.guidance_inputs import OPENS_AT, openness_inputs, stochastic_inputs, stochastic_schedule
 from ..schema.links import CATEGORY, named, searched_as
 
 
@@ -20,7 +20,7 @@ class DragonEulerSampler(io.ComfyNode):
             description=(
                 "The paper's step: guidance moves the estimate of the picture, not the direction. Adds time travel and regional SDE."
             ),
-            inputs=stochastic_inputs(),
+            inputs=[*stochastic_inputs(), *openness_inputs()],
             outputs=[io.Sampler.Output(display_name="sampler", tooltip="For SamplerCustomAdvanced, with DragonGuider.")],
         )
 
@@ -36,7 +36,9 @@ class DragonEulerSampler(io.ComfyNode):
         sde_end: float,
         hold_background: float,
         hold_object_until: float,
+        fresh_noise: bool = True,
+        open_background: float = OPENS_AT,
     ) -> io.NodeOutput:
         with named(cls):
             schedule = stochastic_schedule(travel_passes, travel_start, travel_end, sde_strength, sde_outside, sde_start, sde_end)
-        return io.NodeOutput(DragonEuler(schedule, hold_background, hold_object_until))
+        return io.NodeOutput(DragonEuler(schedule, hold_background, hold_object_until, fresh_noise, open_background))

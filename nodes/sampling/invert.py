@@ -33,7 +33,7 @@ class DragonInvert(io.ComfyNode):
                 io.Conditioning.Input("positive", tooltip="A prompt that describes the picture as it is."),
                 io.Latent.Input("latent", tooltip="The picture, encoded with VAEEncode."),
                 io.Int.Input(
-                    "steps", default=20, min=1, max=1000, tooltip="Steps of the schedule; the edit uses the same. The paper takes 50."
+                    "steps", default=40, min=1, max=1000, tooltip="Steps of the schedule; the edit uses the same. The paper takes 50."
                 ),
                 advanced(
                     io.Combo.Input(

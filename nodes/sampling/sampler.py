@@ -12,11 +12,13 @@ from ...dragon_core.edits.chain import Chain
 from ..host.guider import DragonGuidance
 from ..host.samplers import DragonEuler, run_sampling
 from ..schema.guidance_inputs import (
+    OPENS_AT,
     RESIDUAL,
     ScaleUnit,
     branch_inputs,
     draft_input,
     energy_input,
+    openness_inputs,
     residual_input,
     stochastic_inputs,
     strength_inputs,
@@ -52,6 +54,7 @@ class DragonSampler(io.ComfyNode):
                 preset_input(),
                 residual_input(),
                 plain_features_input(),
+                *openness_inputs(),
                 energy_input(),
                 draft_input(),
             ],
@@ -87,6 +90,8 @@ class DragonSampler(io.ComfyNode):
         preset: str = WIDGETS,
         residual: float = RESIDUAL,
         plain_features: bool = False,
+        fresh_noise: bool = True,
+        open_background: float = OPENS_AT,
         energy: Chain = (),
         draft: dict[str, Any] | None = None,
     ) -> io.NodeOutput:
@@ -105,12 +110,14 @@ class DragonSampler(io.ComfyNode):
                 hold_background=hold_background,
                 hold_object_until=hold_object_until,
                 residual=residual,
+                fresh_noise=fresh_noise,
+                open_background=open_background,
             )
             use = chosen(preset, widgets, plain_features)
             start = draft["samples"] if draft else None
             paper = use.scale_unit == "paper"
             guider = DragonGuidance(model, branch, energy or (), energy_scale, use.windows, paper, start, use.residual, use.convention)
-            euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until)
+            euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until, use.fresh_noise, use.open_background)
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
             samples = run_sampling(guider, positive, negative, cfg, euler, seed, callback)
         return io.NodeOutput({"samples": samples}, guider.changed(), tuple(guider.readings))

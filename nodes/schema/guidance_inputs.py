@@ -11,8 +11,9 @@ from .links import BranchLink, EnergyLink, advanced
 
 #: The paper's windows; where ours differ, the benchmark on the bundled model chose (docs/ablation.md).
 DEFAULT = EditSchedule()
-ENERGY_SCALE = 0.2
-HOLD_OBJECT_UNTIL = 0.9
+ENERGY_SCALE = 0.1
+HOLD_OBJECT_UNTIL = 0.7
+OPENS_AT = 5.0
 RESIDUAL = 1.0
 
 #: What energy_scale is measured in.
@@ -32,7 +33,7 @@ def branch_inputs() -> list[io.Input]:
 def strength_inputs() -> list[io.Input]:
     return [
         io.Float.Input(
-            "cfg", default=1.5, min=0.0, max=30.0, step=0.1, tooltip="Classifier-free guidance of the edit. Low keeps the picture truer."
+            "cfg", default=1.0, min=0.0, max=30.0, step=0.1, tooltip="Classifier-free guidance of the edit. Low keeps the picture truer."
         ),
         io.Float.Input(
             "energy_scale",
@@ -131,6 +132,37 @@ def stochastic_inputs() -> list[io.Input]:
                 "Up to here, as a share of the steps, the object follows its own moved trajectory; then it is free to settle in. Lower it "
                 "where it looks pasted on. 0 is off (the paper); below 1, at least the last step is free."
             ),
+        ),
+    ]
+
+
+def openness_inputs() -> list[io.Input]:
+    """What lets the model answer to the edit."""
+    return [
+        advanced(
+            io.Boolean.Input(
+                "fresh_noise",
+                default=True,
+                optional=True,
+                tooltip=(
+                    "Each step sees the picture under another noise, so that light and shadow follow the edit and accidents of one noise "
+                    "do not. Only where DragonInvert renoised the picture; regional SDE then has nothing to add."
+                ),
+            )
+        ),
+        advanced(
+            io.Float.Input(
+                "open_background",
+                default=OPENS_AT,
+                min=0.0,
+                max=100.0,
+                step=0.5,
+                optional=True,
+                tooltip=(
+                    "The held background opens where the model changes it this many times more than it changes the rest: shadows and "
+                    "reflections that go with the object. Lower opens more; 0 keeps it shut."
+                ),
+            )
         ),
     ]
 

@@ -35,6 +35,8 @@ class Settings:
     hold_background: float = 0.0
     hold_object_until: float = 0.0
     residual: float = 0.0
+    fresh_noise: bool = False
+    open_background: float = 0.0
     convention: Convention = AUTHORS
 
     @property

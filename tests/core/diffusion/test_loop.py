@@ -414,3 +414,52 @@ def test_where_all_of_it_is_held_the_model_is_not_asked() -> None:
                 x = (1 - outside.unsqueeze(1)) * x + outside.unsqueeze(1) * known[i]
         x = after
     torch.testing.assert_close(got, x, rtol=1e-3, atol=1e-3)
+
+
+# Fresh noise
+
+
+def test_of_a_path_whose_levels_have_noises_of_their_own_a_step_takes_the_next_ones() -> None:
+    """x' = path' + α' (x̂0 − picture), guidance in x̂0: nothing of the noise that x had."""
+    levels, known = sigmas(4), path(4)
+    blending = LatentBlending(known, torch.zeros(1, 4, 5), fresh=True)
+    seen: list[Tensor] = []
+    schedule = EditSchedule(dense=ALWAYS, sparse=OFF)
+    run_edit(known[0], levels, Model(pull=0.3), schedule, None, 0, lambda i, x0, x: seen.append(x), blending)
+    hand, x = Model(pull=0.3), known[0]
+    for i in range(4):
+        clean = x - levels[i] * hand.eps(x, levels[i]) - levels[i] * hand.guidance(x)
+        x = known[i + 1] + clean - known[-1]
+        torch.testing.assert_close(seen[i], x, rtol=1e-4, atol=1e-4)
+
+
+def test_gone_back_in_time_under_the_levels_own_noise() -> None:
+    levels, known, model = sigmas(4), path(4), Model(pull=0.3)
+    blending = LatentBlending(known, torch.zeros(1, 4, 5), fresh=True)
+    schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.3, 0.5), travel_passes=2)
+    run_edit(known[0], levels, model, schedule, None, 0, blending=blending)
+    assert [step for step, _, _ in model.calls] == [0, 1, 1, 2, 3]
+    clean = model.seen[1] - levels[1] * model.eps(model.seen[1], levels[1]) - levels[1] * model.guidance(model.seen[1])
+    torch.testing.assert_close(model.seen[2], known[1] + clean - known[-1], rtol=1e-4, atol=1e-4)
+
+
+def test_the_hold_opens_where_the_latent_leaves_the_path_more_than_elsewhere() -> None:
+    generator = torch.Generator().manual_seed(5)
+    deviation = 0.01 * torch.randn(2, 4, 16, 24, generator=generator)
+    deviation[0, :, 4:8, 4:10] += 1  # a shadow in the first picture only
+    known = torch.randn(3, 2, 4, 16, 24, generator=generator)
+    outside = torch.ones(1, 16, 24)
+    outside[:, :, 20:] = 0  # the edit's own place
+    blending = LatentBlending(known, outside, opens_at=5.0)
+    opened = blending(known[2] + deviation, 1)
+    assert torch.equal(opened[0, :, 4:8, 4:10], (known[2] + deviation)[0, :, 4:8, 4:10]), "the shadow stays"
+    far = opened - known[2]
+    assert float(far[0, :, 10:, :20].abs().max()) < 1e-6 and float(far[1, :, :, :20].abs().max()) < 1e-6, "the rest is held"
+    torch.testing.assert_close(far[..., 20:], deviation[..., 20:], rtol=1e-4, atol=1e-6)
+    shut = LatentBlending(known, outside)(known[2] + deviation, 1)
+    assert torch.equal(shut[..., :20], known[2][..., :20])
+
+
+def test_a_hold_that_is_never_left_stays_on_its_path() -> None:
+    known = path(4)
+    assert torch.equal(LatentBlending(known, torch.ones(1, 4, 5), opens_at=5.0)(known[2], 1), known[2])

@@ -97,3 +97,22 @@ def test_all_levels_of_a_long_schedule_are_told_apart() -> None:
     sigmas = torch.cat((((1 - abar) / abar).sqrt().flip(0), torch.zeros(1, dtype=torch.float64)))
     long = Trajectory(torch.zeros(1001, 1, 1, 1, 1), sigmas, None, "abc", "SD 1.x")
     assert [long.index(sigma) for sigma in sigmas.float().tolist()] == list(range(1001))
+
+
+@pytest.mark.parametrize("noise_model", [VP, FLOW])
+def test_under_fresh_noise_it_is_the_same_picture_at_every_level(noise_model: NoiseModel) -> None:
+    own = path(noise_model, torch.tensor([1.0, 0.6, 0.3, 0.1, 0.0]))
+    fresh, again, other = own.under_fresh_noise(3), own.under_fresh_noise(3), own.under_fresh_noise(4)
+    assert torch.equal(fresh.latents, again.latents) and not torch.equal(fresh.latents, other.latents)
+    assert torch.equal(fresh.latents[0], own.latents[0]) and torch.equal(fresh.latents[-1], own.latents[-1])
+    noises = torch.stack([fresh._noise(step).flatten() for step in range(4)])
+    assert float((torch.corrcoef(noises) - torch.eye(4)).abs().max()) < 0.2, "each level has a noise of its own"
+    assert float((noises.std(1) - 1).abs().max()) < 0.1
+
+
+def test_frames_share_a_levels_noise() -> None:
+    clean, noise = torch.randn(2, 6, 4, 6, 9, generator=torch.Generator().manual_seed(0))
+    video = Trajectory(renoise(clean, SIGMAS, noise), SIGMAS, None, "abc", "Wan", frames=3, renoised=True).under_fresh_noise(1)
+    second = video._noise(1)
+    torch.testing.assert_close(second[0], second[2], atol=1e-4, rtol=0)
+    assert float((second[2] - second[3]).abs().max()) > 0.5, "two videos do not"

@@ -1,0 +1,59 @@
+"""The model's light on the draft's pixels: what diffusion changes slowly from place to place, on what pixels keep sharp."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .masks import grown
+
+#: Radius in pixels of the squares, applied twice, over which light is taken to be even: with them about one cell of a latent.
+RADIUS = 5
+#: A change of less than this share of the range is not seen; of twice as much, it is taken over whole.
+SEEN = 0.02
+#: Pixels by which what the draft made up is taken larger, and over which it fades.
+RIM = 2
+
+
+def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Tensor, made_up: Tensor) -> Tensor:
+    """The draft as the model sees it lit.
+
+    A decoded latent is softer than a picture, so it is compared with the draft as the same VAE shows it: low-passed, their difference is
+    light, shadow and reflection, and none of the VAE's own error. The object's is taken inside it, that of the rest outside, as light ends at
+    an outline. What the draft made up, where something was vacated, is no evidence of anything: there the model's picture stands.
+
+    Args:
+        draft: the edit as made in pixels, (D, C, H, W) in [0, 1], D = 1 or B.
+        edited: the decoded edit, (B, C, H, W) in [0, 1].
+        round_trip: the draft through the VAE and back, (D, C, H, W).
+        placed: where an object or another known thing was put, (M, H, W) in [0, 1], M = 1 or B.
+        made_up: where the draft filled something in, (M, H, W) in [0, 1].
+
+    Returns:
+        (B, C, H, W) in [0, 1]; the draft to the bit where the model sees nothing to change.
+    """
+    change = edited - round_trip
+    placed, made_up = (mask.unsqueeze(1).to(change) for mask in (placed, made_up))
+    solid = (placed > 0.5).to(change)
+    inside, outside = (_mean_within(change, where) for where in (solid, 1 - solid))
+    light = torch.lerp(outside * seen(outside), inside, _blurred(solid, 1))
+    open_ = _blurred(grown(made_up.squeeze(1), RIM).unsqueeze(1), RIM) * (1 - _blurred(solid, 1))
+    lit = draft + light
+    return torch.lerp(lit, edited.expand_as(lit), open_.expand_as(lit)).clamp(0, 1)
+
+
+def seen(change: Tensor) -> Tensor:
+    """How much of a change (B, C, H, W) counts, (B, 1, H, W) in [0, 1]: 0 of what nobody sees."""
+    return (change.abs().amax(1, keepdim=True) / SEEN - 1).clamp(0, 1)
+
+
+def _mean_within(image: Tensor, where: Tensor) -> Tensor:
+    """Local means (B, C, H, W) over the part of each square that lies ``where`` (M, 1, H, W)."""
+    return _blurred(image * where, RADIUS) / _blurred(where, RADIUS).clamp(min=1e-4)
+
+
+def _blurred(image: Tensor, radius: int) -> Tensor:
+    for _ in range(2):
+        image = F.avg_pool2d(F.pad(image, (radius,) * 4, mode="replicate"), 2 * radius + 1, stride=1)
+    return image
