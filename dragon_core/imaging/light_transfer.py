@@ -6,14 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .edge_blending import surplus
 from .masks import grown
 
-#: Radius in pixels of the squares, applied twice, over which light is taken to be even: with them about one cell of a latent.
-RADIUS = 5
+#: Radius in pixels of the squares, applied twice, over which light is taken to be even: two cells of a latent within an object, and less
+#: around it, where shadows have edges.
+RADIUS, SHADOW_RADIUS = 8, 3
 #: A change of less than this share of the range is not seen; of twice as much, it is taken over whole.
 SEEN = 0.02
 #: Pixels by which what the draft made up is taken larger, and over which it fades.
-RIM = 2
+RIM = 4
 
 
 def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Tensor, made_up: Tensor) -> Tensor:
@@ -21,7 +23,8 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
 
     A decoded latent is softer than a picture, so it is compared with the draft as the same VAE shows it: low-passed, their difference is
     light, shadow and reflection, and none of the VAE's own error. The object's is taken inside it, that of the rest outside, as light ends at
-    an outline. What the draft made up, where something was vacated, is no evidence of anything: there the model's picture stands.
+    an outline; ground that a wide mask took along is no part of the object. What the draft made up, where something was vacated, is no
+    evidence of anything: there the model's picture stands.
 
     Args:
         draft: the edit as made in pixels, (D, C, H, W) in [0, 1], D = 1 or B.
@@ -35,8 +38,8 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
     """
     change = edited - round_trip
     placed, made_up = (mask.unsqueeze(1).to(change) for mask in (placed, made_up))
-    solid = (placed > 0.5).to(change)
-    inside, outside = (_mean_within(change, where) for where in (solid, 1 - solid))
+    solid = (placed * (1 - surplus(draft, placed > 0.5)) > 0.5).to(change)
+    inside, outside = _mean_within(change, solid, RADIUS), _mean_within(change, 1 - solid, SHADOW_RADIUS)
     light = torch.lerp(outside * seen(outside), inside, _blurred(solid, 1))
     open_ = _blurred(grown(made_up.squeeze(1), RIM).unsqueeze(1), RIM) * (1 - _blurred(solid, 1))
     lit = draft + light
@@ -48,9 +51,9 @@ def seen(change: Tensor) -> Tensor:
     return (change.abs().amax(1, keepdim=True) / SEEN - 1).clamp(0, 1)
 
 
-def _mean_within(image: Tensor, where: Tensor) -> Tensor:
+def _mean_within(image: Tensor, where: Tensor, radius: int) -> Tensor:
     """Local means (B, C, H, W) over the part of each square that lies ``where`` (M, 1, H, W)."""
-    return _blurred(image * where, RADIUS) / _blurred(where, RADIUS).clamp(min=1e-4)
+    return _blurred(image * where, radius) / _blurred(where, radius).clamp(min=1e-4)
 
 
 def _blurred(image: Tensor, radius: int) -> Tensor:
