@@ -13,6 +13,7 @@ from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.colour_transfer import transfer_colours
+from ..imaging.crop_window import CropWindow
 from ..imaging.edge_blending import surplus
 from ..imaging.mask_checks import check_mask, cropped_mask, for_rows
 from ..imaging.masks import Regions, on_grid
@@ -70,6 +71,9 @@ class Appearance(ReferenceEdit):
 
     def cropped(self, image_size: tuple[int, int]) -> Appearance:
         return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
+
+    def within(self, window: CropWindow) -> Appearance:
+        return replaced(self, mask=window.taken_mask(self.mask))
 
     def cropped_reference(self, reference_size: tuple[int, int]) -> Appearance:
         return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))

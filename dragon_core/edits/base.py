@@ -14,7 +14,8 @@ from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.form import Form, nothing
 from ..diffusion.features import NO_REFERENCE, Views
 from ..errors import DragonError
-from ..imaging.masks import Regions
+from ..imaging.crop_window import CropWindow
+from ..imaging.masks import Regions, either
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,12 +93,21 @@ class Edit(ABC):
         """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
 
     @abstractmethod
+    def within(self, window: CropWindow) -> Self:
+        """This edit on a crop of its picture; ``image_size`` is known by then. What it acts on lies in the window."""
+
+    @abstractmethod
     def on(self, device: torch.device, repeats: int) -> Self:
         """This edit with its tensors on ``device``, each picture's mask repeated for ``repeats`` rows of a batch."""
 
     @abstractmethod
     def regions(self, size: tuple[int, int]) -> Regions:
         """Source and target on a grid."""
+
+    def shown(self, size: tuple[int, int]) -> Tensor:
+        """What a crop of the picture must show of it, (M, h, w): all that is taken from and put to."""
+        own = self.regions(size)
+        return either(own.source, own.target)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         """What pulls the object to its place; its gradient acts inside the edit region. ``own``: :meth:`regions` on the features' grid."""

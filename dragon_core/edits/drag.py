@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -19,11 +19,15 @@ from ..diffusion.energies.points import AROUND, points_energy, repulsion_energy
 from ..diffusion.features import Features, Views, spread
 from ..errors import DragonError
 from ..imaging.affine import Pair
+from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import check_mask, kept_corner
 from ..imaging.masks import Regions, either
 from ..imaging.point_warp import capsules, displacement, sample
 from .base import Edit, Weights, replaced
 from .move import Move, MoveWeights, StartLatent
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: What a mask is: the object that goes where its points go, leaving its place; or the area in which things may be stretched.
 MaskMeans = Literal["auto", "object", "area"]
@@ -78,6 +82,10 @@ class Drag(Edit):
         left, top = kept_corner(self.image_size, image_size)
         pairs = tuple(((hx - left, hy - top), (tx - left, ty - top)) for (hx, hy), (tx, ty) in self.pairs)
         return replaced(self, pairs=pairs, carried=self.carried.cropped(image_size))
+
+    def within(self, window: CropWindow) -> Self:
+        pairs = tuple((window.point(handle), window.point(target)) for handle, target in self.pairs)
+        return replaced(self, pairs=pairs, carried=self.carried.within(window))
 
     def on(self, device: torch.device, repeats: int) -> Drag:
         return replaced(self, carried=self.carried.on(device, repeats))

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 #: The authors' weights for faces (docs/method.md, section 11): nothing holds the rest.
 FACE = DragWeights(edit=12.0, content=0.0, inpaint=0.0)
 
+
 class Landmarks(Drag):
     """A drag of landmarks. By the authors' convention it changes nothing of the latents, and nothing keeps its gradient in bounds."""
 

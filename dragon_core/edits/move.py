@@ -22,6 +22,7 @@ from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import Placement, arrived, unrepeated, warp
+from ..imaging.crop_window import CropWindow
 from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask, for_rows, is_picture, kept_corner
 from ..imaging.masks import FAINT, Regions, on_grid, surroundings
@@ -107,6 +108,11 @@ class Move(Edit):
         mask, fill = (None if each is None else cropped_mask(each, image_size, "mask", "picture") for each in (self.mask, self.fill))
         transform = self.transform.cropped(image_size, kept_corner(self.image_size, image_size))
         return replaced(self, mask=mask, fill=fill, transform=transform)
+
+    def within(self, window: CropWindow) -> Move:
+        mask, fill = window.taken_mask(self.mask), None if self.fill is None else window.taken_mask(self.fill)
+        transform = self.transform.cropped(window.extent, window.corner).scaled(window.size)
+        return replaced(self, mask=mask, fill=if_any(fill), transform=transform)
 
     @property
     def edits_trajectory(self) -> bool:
@@ -195,6 +201,14 @@ class Move(Edit):
             fresh = (usable > 0.5) & ~free
             found, free = torch.where(fresh, values, found), free | fresh
         return found
+
+
+def if_any(mask: Tensor | None) -> Tensor | None:
+    """A mask of what to look like, or None, the surroundings, where a crop has left nothing of it."""
+    if mask is not None and not (mask > 0.5).flatten(1).any(1).all():
+        log.warning("what to fill from lies outside of the crop: its surroundings are taken instead; use a larger crop")
+        return None
+    return mask
 
 
 def covered(mask: Tensor, latent: Tensor) -> Tensor:

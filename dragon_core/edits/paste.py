@@ -16,6 +16,7 @@ from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, arrived, rotation_scale, unrepeated, warp
+from ..imaging.crop_window import CropWindow
 from ..imaging.edge_blending import blend_edges, placed
 from ..imaging.mask_checks import check_mask, cropped_mask, rim_covered
 from ..imaging.masks import Regions, centroids, on_grid
@@ -88,6 +89,9 @@ class Paste(ReferenceEdit):
         if inside < 0.98:
             log.warning("part of the pasted object leaves the picture and is cropped")
         return placed
+
+    def within(self, window: CropWindow) -> Paste:
+        return replaced(self, place_at=window.point(self.place_at), scale=self.scale * window.scale, image_size=window.size)
 
     def cropped_reference(self, reference_size: tuple[int, int]) -> Paste:
         return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))

@@ -22,10 +22,11 @@ from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Features, Views, region_mean
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, Point, warp
+from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask, for_rows
-from ..imaging.masks import Regions, on_grid, surroundings
+from ..imaging.masks import Regions, either, on_grid, surroundings
 from .base import Edit, ReferenceEdit, replaced
-from .move import covered, filled, support
+from .move import covered, filled, if_any, support
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -61,6 +62,9 @@ class Primitive(Edit):
 
     def cropped(self, image_size: tuple[int, int]) -> Self:
         return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
+
+    def within(self, window: CropWindow) -> Self:
+        return replaced(self, mask=window.taken_mask(self.mask))
 
     def on(self, device: torch.device, repeats: int) -> Self:
         return replaced(self, mask=for_rows(self.mask, device, repeats))
@@ -114,6 +118,9 @@ class ContentElsewhere(Edit):
     def cropped(self, image_size: tuple[int, int]) -> Self:
         return self
 
+    def within(self, window: CropWindow) -> Self:
+        return self
+
     def on(self, device: torch.device, repeats: int) -> Self:
         return replaced(self, device=device)
 
@@ -157,6 +164,10 @@ class Inpaint(Primitive):
         fill = None if self.fill is None else cropped_mask(self.fill, image_size, "mask", "picture")
         return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"), fill=fill)
 
+    def within(self, window: CropWindow) -> Self:
+        fill = None if self.fill is None else window.taken_mask(self.fill)
+        return replaced(super().within(window), fill=if_any(fill))
+
     def on(self, device: torch.device, repeats: int) -> Self:
         fill = None if self.fill is None else for_rows(self.fill, device, repeats)
         return replaced(super().on(device, repeats), fill=fill)
@@ -193,6 +204,9 @@ class LocalSimilarity(Primitive):
         if not bool((self._arrived > 0.5).flatten(1).any(1).all()):
             raise DragonError("the shift takes the whole region out of the picture; use a smaller one")
 
+    def within(self, window: CropWindow) -> Self:
+        return replaced(super().within(window), shift=(self.shift[0] * window.scale, self.shift[1] * window.scale))
+
     @property
     def _transform(self) -> AffineWarp:
         return AffineWarp((self.mask.shape[-2], self.mask.shape[-1]), self.shift)
@@ -205,6 +219,9 @@ class LocalSimilarity(Primitive):
     def regions(self, size: tuple[int, int]) -> Regions:
         target = self.convention.moved_regions(self.mask, self._transform, size).target
         return Regions(torch.zeros_like(target), target)
+
+    def shown(self, size: tuple[int, int]) -> Tensor:
+        return either(super().shown(size), on_grid(self.mask, size))
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         return self._pull(views.generation, views.source, own)
@@ -247,12 +264,18 @@ class MeanSimilarity(Primitive):
         mask, like = (cropped_mask(each, image_size, "mask", "picture") for each in (self.mask, self.like))
         return replaced(self, mask=mask, like=like)
 
+    def within(self, window: CropWindow) -> Self:
+        return replaced(super().within(window), like=window.taken_mask(self.like))
+
     def on(self, device: torch.device, repeats: int) -> Self:
         return replaced(super().on(device, repeats), like=for_rows(self.like, device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         target = self.convention.on_grid(self.mask, size)
         return Regions(torch.zeros_like(target), target)
+
+    def shown(self, size: tuple[int, int]) -> Tensor:
+        return either(super().shown(size), on_grid(self.like, size))
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         wanted = self.convention.on_grid(self.like, (own.target.shape[-2], own.target.shape[-1]))

@@ -59,6 +59,9 @@ class Placement(Protocol):
     def cropped(self, image_size: tuple[int, int], corner: Point) -> Placement:
         """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
 
+    def scaled(self, image_size: tuple[int, int]) -> Placement:
+        """The same in a picture that was scaled to this size, by one factor for x and y."""
+
     def repeated(self, times: int) -> Placement:
         """For as many times the pictures: where each has a map of its own, all of them in turn."""
 
@@ -123,6 +126,13 @@ class AffineWarp:
         """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
         centres = tuple((x - corner[0], y - corner[1]) for x, y in self.centres.tolist())
         return replace(self, image_size=image_size, centre=centres if len(centres) > 1 else centres[0])
+
+    def scaled(self, image_size: tuple[int, int]) -> AffineWarp:
+        """The same in a picture that was scaled to this size, by one factor for x and y."""
+        factor = image_size[0] / self.image_size[0]
+        centres = tuple((factor * x, factor * y) for x, y in self.centres.tolist())
+        shift = (factor * self.shift[0], factor * self.shift[1])
+        return replace(self, image_size=image_size, shift=shift, centre=centres if len(centres) > 1 else centres[0])
 
     def repeated(self, times: int) -> AffineWarp:
         """For as many times the pictures: where each has its own centre, all of them in turn."""

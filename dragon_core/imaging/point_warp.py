@@ -73,6 +73,10 @@ class Displacement:
         there, back = (sample(f, points.expand(f.shape[0], *points.shape).to(f), self.image_size) for f in (self.there, self.back))
         return Displacement((image_size[0], image_size[1]), there, back)
 
+    def scaled(self, image_size: tuple[int, int]) -> Displacement:
+        factor = image_size[0] / self.image_size[0]
+        return Displacement((image_size[0], image_size[1]), factor * self.there, factor * self.back)
+
     def repeated(self, times: int) -> Displacement:
         if self.there.shape[0] == 1:
             return self
