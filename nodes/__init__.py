@@ -19,8 +19,10 @@ from .losses.paste_loss import DragonPasteLoss
 from .losses.resize_loss import DragonResizeLoss
 from .losses.similarity_loss import DragonSimilarityLoss
 from .pictures.composite import DragonComposite
+from .pictures.crop import DragonCrop
 from .pictures.draft import DragonDraft
 from .pictures.preview import DragonPreview
+from .pictures.uncrop import DragonUncrop
 from .sampling.cross_attn_patch import DragonCrossAttnPatch
 from .sampling.euler_sampler import DragonEulerSampler
 from .sampling.guidance_branch import DragonGuidanceBranch
@@ -53,9 +55,11 @@ class DragonExtension(ComfyExtension):
             DragonPasteLoss,
             DragonAppearanceLoss,
             DragonCrossAttnPatch,
+            DragonCrop,
             DragonDraft,
             DragonSampler,
             DragonComposite,
+            DragonUncrop,
             DragonGuider,
             DragonEulerSampler,
             DragonCanvas,

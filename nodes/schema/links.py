@@ -1,8 +1,8 @@
 """What travels on the pack's own links, and how widgets are declared.
 
 DRAGON_TRAJECTORY carries a :class:`~dragon_core.diffusion.trajectory.Trajectory`, DRAGON_BRANCH a `Branch` of the same module,
-DRAGON_ENERGY a tuple of edits in the order they were chained, DRAGON_READINGS a tuple of `host.evaluation.EnergyReading`, one for
-each guided evaluation.
+DRAGON_ENERGY a tuple of edits in the order they were chained, DRAGON_CROP a :class:`~dragon_core.edits.crop.Crop`, DRAGON_READINGS a
+tuple of `host.evaluation.EnergyReading`, one for each guided evaluation.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ TrajectoryLink = io.Custom("DRAGON_TRAJECTORY")
 BranchLink = io.Custom("DRAGON_BRANCH")
 EnergyLink = io.Custom("DRAGON_ENERGY")
 ReadingsLink = io.Custom("DRAGON_READINGS")
+CropLink = io.Custom("DRAGON_CROP")
 
 CATEGORY = "Dragon"
 

@@ -11,6 +11,8 @@ NODE_IDS = frozenset(
         "DragonInvert",
         "DragonGuidanceBranch",
         "DragonMoveLoss",
+        "DragonCrop",
+        "DragonUncrop",
         "DragonDraft",
         "DragonComposite",
         "DragonDragLoss",

@@ -23,12 +23,13 @@ def test_pictures_of_any_usual_shape(run: Any, scene: Any, move: Any, shape: tup
     assert points == "[]" and mask.shape == (1, 64, 96)
 
 
-@pytest.mark.parametrize("node", ["DragonDraft", "DragonCanvas", "DragonPreview", "DragonComposite"])
+@pytest.mark.parametrize("node", ["DragonCrop", "DragonDraft", "DragonCanvas", "DragonPreview", "DragonComposite"])
 @pytest.mark.parametrize(
     "image", [torch.rand(1, 64, 96, 7), torch.rand(64, 96), torch.rand(0, 64, 96, 3), torch.full((1, 64, 96, 3), torch.nan)]
 )
 def test_what_is_no_picture_is_refused(run: Any, scene: Any, move: Any, refused: Any, node: str, image: torch.Tensor) -> None:
     others = {
+        "DragonCrop": {"energy": move(scene)},
         "DragonDraft": {"energy": move(scene)},
         "DragonComposite": {"source": image, "changed": scene.mask},
         "DragonPreview": {},

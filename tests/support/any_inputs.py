@@ -70,6 +70,7 @@ class Playground:
             "DRAGON_BRANCH": [branch, both],
             "DRAGON_ENERGY": [(*move,), (*move, *other), (*paste,), ()],
             "DRAGON_READINGS": [()],
+            "DRAGON_CROP": [run("DragonCrop", image=image, energy=move, side=side)[2] for side in (64, 512)],
             "DRAGON_DRAWING": [drawing],
         }
 
