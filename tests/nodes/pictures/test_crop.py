@@ -58,7 +58,7 @@ def test_an_edit_in_the_crop_that_is_right_is_right_in_the_picture(run: Any, pic
     (large,) = run("DragonDraft", image=picture, energy=energy)
     (result,) = run("DragonUncrop", crop=crop, image=small)
     off = (result - large).abs().clone()
-    assert float(off[:, 125:175, 205:255].max()) < 0.02
+    assert float(off[:, 125:175, 205:255].max()) < 0.04
     off[:, 90:170, 110:190] = 0  # what is made up there is the crop's
     assert float(off.mean()) < 0.002
 
