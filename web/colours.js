@@ -6,7 +6,8 @@ export const COLOURS = Object.freeze({
   DRAGON_BRANCH: '#e07a3f',
   DRAGON_ENERGY: '#d6455d',
   DRAGON_DRAWING: '#b48ae6',
-  DRAGON_READINGS: '#8fa3b8'
+  DRAGON_READINGS: '#8fa3b8',
+  DRAGON_CROP: '#e6a8c8'
 })
 
 /** Nodes 2.0 asks the page's style. @returns {string} */

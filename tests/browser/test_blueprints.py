@@ -126,7 +126,7 @@ def test_it_works_inside_of_another_subgraph(opened: Any) -> None:
 
 def test_links_of_our_types_have_colours(frontend: Any) -> None:
     frontend.canvas()
-    types = ["DRAGON_TRAJECTORY", "DRAGON_BRANCH", "DRAGON_ENERGY", "DRAGON_DRAWING", "DRAGON_READINGS"]
+    types = ["DRAGON_TRAJECTORY", "DRAGON_BRANCH", "DRAGON_ENERGY", "DRAGON_DRAWING", "DRAGON_READINGS", "DRAGON_CROP"]
     found = frontend.js(
         """(types) => types.map((type) => [
             app.canvas.default_connection_color_byType[type],
