@@ -156,6 +156,7 @@ MODEL_METHODS: dict[str, Callable[[Case, Host, Settings], Picture]] = {
     "img2img_50": _img2img(0.5),
     "img2img_70": _img2img(0.7),
     "no_guidance": _without(guidance=False),
+    "no_attention": _without(attention=False),
     "no_draft": _without(draft=False),
     "no_composite": _without(composite=False),
     "dragon": edit,

@@ -23,12 +23,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     points = [json.loads(line) for line in args.curve.read_text().splitlines()]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
+    panels = 2 if args.moves else 1
+    figure, ((left, *others),) = plt.subplots(1, panels, figsize=(5 * panels, 3.6), constrained_layout=True, squeeze=False)
     left.plot([p["images"] / 1000 for p in points], [p["heldout_loss"] for p in points], color="tab:blue")
     left.set(xlabel="training images seen, thousands", ylabel="held-out loss (min-SNR weighted v)", xscale="log", yscale="log")
     left.grid(alpha=0.3, which="both")
     if args.moves:
-        moves = json.loads(args.moves.read_text())
+        moves, right = json.loads(args.moves.read_text()), others[0]
         seen = sorted(moves, key=int)
         for name in ("iou", "ghost", "success"):
             right.plot([int(s) / 1000 for s in seen], [moves[s][name] for s in seen], marker="o", label=name)

@@ -14,7 +14,6 @@ from .noise_model import VP, NoiseModel
 from .schedule import EditSchedule, ddim_step
 from .steps import regional_sde_step, travel_back, unit_noise
 
-
 #: Keeps a ratio of sizes finite.
 SMALLEST = 1e-6
 
@@ -71,11 +70,18 @@ class LatentBlending:
         return (1 - weight.unsqueeze(1)) * x + weight.unsqueeze(1) * known
 
     def opening(self, deviation: Tensor) -> Tensor:
-        """How far the hold opens, (B, h, w) in [0, 1], for a latent that is ``deviation`` (B, C, h, w) off the path."""
+        """How far the hold opens, (B, h, w) in [0, 1], for a latent that is ``deviation`` (B, C, h, w) off the path.
+
+        Only in one piece with what is not held: a shadow touches what throws it, and a spot elsewhere is an accident.
+        """
         size = F.avg_pool2d(deviation, 3, stride=1, padding=1, count_include_pad=False).square().sum(1).sqrt()
         usual = size.masked_fill(self.outside.to(size) == 0, torch.nan).flatten(1).nanmedian(dim=1).values
         least = self.opens_at * usual[:, None, None].nan_to_num() + SMALLEST
-        return (size / least - 1).clamp(0, 1)
+        found = (size / least - 1).clamp(0, 1)
+        reached = (self.outside.to(size) == 0).to(size).expand_as(found)
+        for _ in range(max(found.shape[-2:])):
+            reached = F.max_pool2d(reached, 3, stride=1, padding=1) * (found > 0)
+        return found * reached
 
     def renoised(self, x0: Tensor, level: int, alpha: Tensor) -> Tensor:
         """A clean latent (B, C, h, w) under the noise that the path has at a level."""

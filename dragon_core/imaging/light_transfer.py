@@ -22,9 +22,9 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
     """The draft as the model sees it lit.
 
     A decoded latent is softer than a picture, so it is compared with the draft as the same VAE shows it: low-passed, their difference is
-    light, shadow and reflection, and none of the VAE's own error. The object's is taken inside it, that of the rest outside, as light ends at
-    an outline; ground that a wide mask took along is no part of the object. What the draft made up, where something was vacated, is no
-    evidence of anything: there the model's picture stands.
+    light, shadow and reflection, and none of the VAE's own error. The object's is taken inside it, that of the rest outside, as light
+    ends at an outline; ground that a wide mask took along is no part of the object. What the draft made up, where something was vacated,
+    is no evidence of anything: there the model's picture stands.
 
     Args:
         draft: the edit as made in pixels, (D, C, H, W) in [0, 1], D = 1 or B.

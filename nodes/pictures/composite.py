@@ -14,7 +14,6 @@ from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.light_transfer import transfer_light
 from ..schema.links import CATEGORY, EnergyLink, advanced, named, pictures, searched_as, stacked
 
-
 #: Of a channel in [0, 1], half a step of 8 bits: by more, the draft differs from the source.
 DIFFERENT = 1 / 512
 
@@ -28,8 +27,8 @@ class DragonComposite(io.ComfyNode):
             category=CATEGORY,
             **searched_as("paste back", "stitch", "blend", "detail"),
             description=(
-                "Puts the edit into the source picture, whose other pixels stay as they are. With a draft, pixels are the draft's, which no "
-                "VAE has blurred; light, shadows, and what the draft had to make up are the model's."
+                "Puts the edit into the source picture, whose other pixels stay as they are. With a draft, pixels are the draft's, which "
+                "no VAE has blurred; light, shadows, and what the draft had to make up are the model's."
             ),
             inputs=[
                 io.Image.Input("image", tooltip="The edited picture, from VAEDecode."),
@@ -78,6 +77,8 @@ class DragonComposite(io.ComfyNode):
             mask = stacked(changed)
             if mask.ndim != 3 or not mask.numel():
                 raise DragonError(f"changed must have shape (masks, height, width), got {tuple(mask.shape)}")
+            if not torch.isfinite(mask).all():
+                raise DragonError("changed has values that are not numbers: look at the node that makes it")
             top, left = _offset(image, source)
             height, width = image.shape[1:3]
             if tuple(mask.shape[1:]) != (height, width):
@@ -108,18 +109,20 @@ def _lit_draft(image: torch.Tensor, source: torch.Tensor, draft: torch.Tensor, v
     drafted = draft[:, top : top + height, left : left + width]
     round_trip = vae.decode(vae.encode(drafted))[..., :3]
     differs = ((drafted - source).abs().amax(-1) > DIFFERENT).float().cpu()
-    placed = _placed(edits, (draft.shape[1], draft.shape[2]), (height, width)) if edits else differs
+    placed = _placed(edits, image.shape[0], (draft.shape[1], draft.shape[2]), (height, width)) if edits else differs
     made_up = differs * (1 - placed)
     edited, before, after = (rearrange(each.float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip))
     return rearrange(transfer_light(before, edited, after, placed, made_up), "b c h w -> b h w c").to(source)
 
 
-def _placed(edits: Chain, full: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """Where edits of a picture (height, width) ``full`` put things in the part that the VAE keeps of it, (M, *size)."""
+def _placed(edits: Chain, rows: int, full: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
+    """Where edits of ``rows`` pictures (height, width) ``full`` put things in the part that the VAE keeps of it, (M, *size)."""
     for edit in edits:
         if edit.image_size not in (None, full):
             (h, w), (high, wide) = edit.image_size or full, full
-            raise DragonError(f"energy was made for a picture of {w}×{h} pixels, the draft has {wide}×{high}: connect the energy it was made with")
+            sizes = f"energy was made for a picture of {w}×{h} pixels, the draft has {wide}×{high}"
+            raise DragonError(f"{sizes}: connect the energy it was made with")
+    chain.check_counts(edits, rows)
     kept = tuple(edit.cropped(size).on(torch.device("cpu"), 1) for edit in edits)
     return chain.Layout.of(kept, size).combined.target
 

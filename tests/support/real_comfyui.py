@@ -56,6 +56,8 @@ PAPER = {
     "guide_until": 0.6,
     "hold_background": 0.0,
     "hold_object_until": 0.0,
+    "fresh_noise": False,
+    "open_background": 0.0,
     "start_latent": "noise",
     "method": "ddim",
 }

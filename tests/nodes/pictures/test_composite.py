@@ -90,6 +90,30 @@ def test_a_draft_that_does_not_fit_is_refused(run: Any, mini: Any) -> None:
         run("DragonComposite", **links, draft=torch.zeros(3, 64, 64, 3), vae=mini.vae)
 
 
+def test_the_models_light_falls_on_what_was_moved_and_on_nothing_else(run: Any, mini: Any, scene: Any, move: Any) -> None:
+    energy = move(scene, dx=16, dy=0)
+    (draft,) = run("DragonDraft", image=scene.image, energy=energy)
+    target = torch.roll(scene.mask[0], 16, 1) > 0.5
+    brighter = (through(run, mini, draft) + 0.2 * target[None, ..., None]).clamp(0, 1)
+    links = {"image": brighter, "source": scene.image, "changed": torch.zeros_like(scene.mask), "draft": draft, "vae": mini.vae}
+    (result,) = run("DragonComposite", **links, energy=energy)
+    gained = (result - draft)[0].mean(-1)
+    assert 0.1 < float(gained[target].mean()) <= 0.2
+    far = torch.nn.functional.max_pool2d((target | (scene.mask[0] > 0.5))[None].float(), 33, stride=1, padding=16)[0] == 0
+    assert bool(far.any()) and torch.equal(result[0][far], scene.image[0][far])
+
+
+def test_masks_and_edits_that_do_not_fit_are_refused(run: Any, mini: Any, scene: Any, move: Any) -> None:
+    links = {"image": scene.image, "source": scene.image, "changed": scene.mask}
+    with pytest.raises(ValueError, match="DragonComposite: changed has values that are not numbers"):
+        run("DragonComposite", **{**links, "changed": torch.full_like(scene.mask, torch.nan)})
+    drafted = {**links, "draft": scene.image, "vae": mini.vae}
+    with pytest.raises(ValueError, match="DragonComposite: there are 3 masks for 1 picture"):
+        run("DragonComposite", **drafted, energy=move(scene, mask=scene.mask.repeat(3, 1, 1)))
+    with pytest.raises(ValueError, match="DragonComposite: energy was made for a picture of 48×32 pixels"):
+        run("DragonComposite", **drafted, energy=move(scene, mask=scene.mask[:, :32, :48]))
+
+
 def test_the_samplers_mask_covers_the_edit_and_fades(run: Any, mini: Any, scene: Any, move: Any) -> None:
     links = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch}
     latent, changed, readings = run("DragonSampler", **links, energy=move(scene, dx=16, dy=0))
