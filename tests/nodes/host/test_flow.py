@@ -46,7 +46,7 @@ def test_the_inversion_is_the_same(inverted: Any, scene: Any) -> None:
     [
         SETTLED,
         {**SETTLED, "scale_unit": "paper", "energy_scale": 0.1},
-        {**SETTLED, "hold_object_until": 0.7, "cfg": 1.0, "sde_strength": 0.5, "sde_start": 0.0, "sde_end": 1.0, **TRAVEL},
+        {**SETTLED, "energy_scale": 0.02, "sde_strength": 0.5, "sde_start": 0.0, "sde_end": 1.0, **TRAVEL},
         {**SETTLED, "hold_background": 1.0},
     ],
     ids=["relative", "paper", "stochastic", "held"],
