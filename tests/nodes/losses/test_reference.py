@@ -97,9 +97,9 @@ def test_the_pasted_object_arrives(templates: Templates, run: Any) -> None:
     middle = (float(columns.float().mean()) + 0.5, float(rows.float().mean()) + 0.5)
     (energy,) = run("DragonPasteLoss", reference_mask=mask, x=middle[0] + 80, y=middle[1] + 8)
     prompts = (
-        "a house on a wood floor with a yellow striped wall",
-        "a tree on a wood floor with a gray wall",
-        "a house and a tree on a wood floor",
+        "a house on a wood floor with a yellow striped wall, lit from the right",
+        "a tree on a wood floor with a gray wall, lit from the left",
+        "a house and a tree on a wood floor with a yellow striped wall, lit from the right",
     )
     result = templates.edited(source, second, prompts, energy)
     wanted = source[0].clone()
@@ -107,7 +107,7 @@ def test_the_pasted_object_arrives(templates: Templates, run: Any) -> None:
     there = torch.zeros(256, 256, dtype=torch.bool)
     there[rows + 8, columns + 80] = True
     error, unedited = ((picture - wanted)[there].abs().mean() for picture in (result, source[0]))
-    assert float(error) < 0.5 * float(unedited)
+    assert float(error) < 0.6 * float(unedited)  # the object comes from under another lamp, and takes this one's light
     assert float((result - source[0])[:, :120].abs().mean()) < 0.04
 
 
