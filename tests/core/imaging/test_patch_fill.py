@@ -17,7 +17,7 @@ from dragon_core.imaging.patch_fill import _push_pull_part, patch_fill, push_pul
 from dragon_core.imaging.windows import Part
 from tensors import rand
 
-INPUTS = Path(__file__).resolve().parents[3] / "workflows" / "inputs"
+TEAPOT = Path(__file__).resolve().parents[2] / "fixtures" / "flat_teapot"
 Plane = list[list[float]]
 
 
@@ -299,9 +299,9 @@ def test_a_large_picture_takes_little_time() -> None:
 
 
 def test_pieces_join_without_a_step() -> None:
-    """The teapot of the first template stands on sand, which no single piece continues: where pieces meet, no edge is seen."""
-    picture = torch.from_numpy(np.array(Image.open(INPUTS / "dragon_move_source.png").convert("RGB"))).permute(2, 0, 1)[None] / 255
-    teapot = torch.from_numpy(np.array(Image.open(INPUTS / "dragon_move_mask.png").convert("L"))) > 127
+    """The teapot stands on sand, which no single piece continues: where pieces meet, no edge is seen."""
+    picture = torch.from_numpy(np.array(Image.open(TEAPOT / "source.png").convert("RGB"))).permute(2, 0, 1)[None] / 255
+    teapot = torch.from_numpy(np.array(Image.open(TEAPOT / "mask.png").convert("L"))) > 127
     steps = filled(picture, teapot[None].float())[0].diff(dim=-1).abs().mean(0)[teapot[:, 1:] & teapot[:, :-1]]
     assert float(steps.quantile(0.99)) < 0.02  # 0.039 if pieces are joined to the rim alone; 0.013 in the sand around
 

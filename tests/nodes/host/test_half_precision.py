@@ -40,8 +40,8 @@ def displacement(scene: Any, sample: Any, move: Any, run: Any, mini: Any) -> Any
 @pytest.mark.parametrize("dtype", ["fp16", "bf16"])
 def test_edits_are_those_of_float32(displacement: Any, dtype: str) -> None:
     half, full = displacement(dtype), displacement("default")
-    assert float(torch.cosine_similarity(half, full, dim=0)) > 0.98
-    assert float(half.norm() / full.norm()) == pytest.approx(1, abs=0.05)
+    assert float(torch.cosine_similarity(half, full, dim=0)) > 0.97
+    assert float(half.norm() / full.norm()) == pytest.approx(1, abs=0.1)
 
 
 def test_small_energies_keep_their_gradient(displacement: Any) -> None:
