@@ -110,7 +110,7 @@ def outputs(crop: Crop, edited: Tensor, name: str) -> dict[str, Tensor]:
 def measured(full: Picture, case: Case, crop: Crop, small: Case) -> dict[str, float | None]:
     shrunk = picture(crop.window.taken(tensor(full)))
     inside = ~dilate(~case.truth_mask, light.RIM)
-    sharpness = [float(_gradient_energy(each)[inside].mean()) for each in (full, case.truth)]
+    sharpness = [float(light.gradient_energy(each)[inside].mean()) for each in (full, case.truth)]
     values = [
         *(error(full, case) for error in (light.light_error, light.shadow_error, light.seam)),
         *(error(shrunk, small) for error in (light.light_error, light.shadow_error, light.seam)),
@@ -171,12 +171,6 @@ def picture(values: Tensor) -> Picture:
     """(1, C, H, W) as (H, W, C)."""
     pixels: Picture = values[0].movedim(0, -1).float().clamp(0, 1).numpy()
     return pixels
-
-
-def _gradient_energy(values: Picture) -> np.ndarray:
-    rows, columns = np.gradient(values.astype(np.float64), axis=(0, 1))
-    energy: np.ndarray = (rows**2 + columns**2).sum(axis=-1)
-    return energy
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def seam(output: Picture, case: Case) -> float | None:
     rim = dilate(case.vacated, RIM) & dilate(~case.vacated, RIM) & ~dilate(case.truth_mask, RIM)
     if not case.shadows or not rim.any():
         return None
-    surplus = _gradient_energy(output) - _gradient_energy(case.truth)
+    surplus = gradient_energy(output) - gradient_energy(case.truth)
     return float(np.maximum(surplus, 0)[rim].mean()) * 1e3
 
 
@@ -60,7 +60,8 @@ def _lightness(picture: npt.NDArray[np.floating]) -> Floats:
     return lightness
 
 
-def _gradient_energy(picture: Picture) -> Floats:
+def gradient_energy(picture: Picture) -> Floats:
+    """Squared gradient of each pixel, summed over channels: (H, W)."""
     rows, columns = np.gradient(picture.astype(np.float64), axis=(0, 1))
     energy: Floats = (rows**2 + columns**2).sum(axis=-1)
     return energy

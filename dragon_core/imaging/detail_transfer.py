@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .crop_window import resampled
+from .light_transfer import seen
+from .windows import mean_within
 
 #: Radius in pixels of the edited picture of the squares, applied twice, over which the light on an object is taken to be even.
 RADIUS = 2
@@ -41,14 +43,14 @@ def transfer_detail(draft: Tensor, edited: Tensor, placed: Tensor) -> Tensor:
     object_, ground = (share > 0.99).to(before), (share < 0.01).to(before)
 
     gain, added = _light(before, edited, object_)
-    even = _mean_within(added, object_)
-    left = _mean_within((added - even).abs().mean(1, keepdim=True), object_)
+    even = mean_within(added, object_, RADIUS)
+    left = mean_within((added - even).abs().mean(1, keepdim=True), object_, RADIUS)
     trust = torch.exp(-((left / TOLERANCE) ** 2))
     inside = draft * resampled(gain, large) + resampled(even, large)
     inside = torch.lerp(resampled(edited, large), inside, resampled(trust, large))
 
     gain, added = _light(before, edited, ground)
-    added = torch.where(ground > 0, added, _mean_within(added, ground))
+    added = torch.where(ground > 0, added, mean_within(added, ground, RADIUS))
     outside = draft * resampled(gain, large) + resampled(added, large)
     return torch.lerp(outside, inside, fine).clamp(0, 1)
 
@@ -56,18 +58,7 @@ def transfer_detail(draft: Tensor, edited: Tensor, placed: Tensor) -> Tensor:
 def _light(before: Tensor, after: Tensor, where: Tensor) -> tuple[Tensor, Tensor]:
     """What pictures (B, C, h, w) were multiplied by ``where`` (M, 1, h, w) says, and what was added: 1 and 0 where nobody sees a change."""
     change = after - before
-    seen = (_mean_within(change, where).abs().amax(1, keepdim=True) / SEEN - 1).clamp(0, 1)
-    gain = (_mean_within(after, where) + DARK) / (_mean_within(before, where) + DARK)
-    gain = 1 + seen * (gain.clamp(1 / MOST_GAIN, MOST_GAIN) - 1)
-    return gain, seen * (after - before * gain)
-
-
-def _mean_within(image: Tensor, where: Tensor) -> Tensor:
-    """Local means (B, C, h, w) over the part of each square that lies ``where`` (M, 1, h, w); 0 where none of it does."""
-    return _blurred(image * where) / _blurred(where).clamp(min=1e-4)
-
-
-def _blurred(image: Tensor) -> Tensor:
-    for _ in range(2):
-        image = F.avg_pool2d(F.pad(image, (RADIUS,) * 4, mode="replicate"), 2 * RADIUS + 1, stride=1)
-    return image
+    counts = seen(mean_within(change, where, RADIUS), SEEN)
+    gain = (mean_within(after, where, RADIUS) + DARK) / (mean_within(before, where, RADIUS) + DARK)
+    gain = 1 + counts * (gain.clamp(1 / MOST_GAIN, MOST_GAIN) - 1)
+    return gain, counts * (after - before * gain)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .edge_blending import surplus
 from .masks import grown
+from .windows import mean_within, smoothed
 
 #: Radius in pixels of the squares, applied twice, over which light is taken to be even: two cells of a latent within an object, and less
 #: around it, where shadows have edges.
@@ -39,24 +39,13 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
     change = edited - round_trip
     placed, made_up = (mask.unsqueeze(1).to(change) for mask in (placed, made_up))
     solid = (placed * (1 - surplus(draft, placed > 0.5)) > 0.5).to(change)
-    inside, outside = _mean_within(change, solid, RADIUS), _mean_within(change, 1 - solid, SHADOW_RADIUS)
-    light = torch.lerp(outside * seen(outside), inside, _blurred(solid, 1))
-    open_ = _blurred(grown(made_up.squeeze(1), RIM).unsqueeze(1), RIM) * (1 - _blurred(solid, 1))
+    inside, outside = mean_within(change, solid, RADIUS), mean_within(change, 1 - solid, SHADOW_RADIUS)
+    light = torch.lerp(outside * seen(outside, SEEN), inside, smoothed(solid, 1))
+    open_ = smoothed(grown(made_up.squeeze(1), RIM).unsqueeze(1), RIM) * (1 - smoothed(solid, 1))
     lit = draft + light
     return torch.lerp(lit, edited.expand_as(lit), open_.expand_as(lit)).clamp(0, 1)
 
 
-def seen(change: Tensor) -> Tensor:
-    """How much of a change (B, C, H, W) counts, (B, 1, H, W) in [0, 1]: 0 of what nobody sees."""
-    return (change.abs().amax(1, keepdim=True) / SEEN - 1).clamp(0, 1)
-
-
-def _mean_within(image: Tensor, where: Tensor, radius: int) -> Tensor:
-    """Local means (B, C, H, W) over the part of each square that lies ``where`` (M, 1, H, W)."""
-    return _blurred(image * where, radius) / _blurred(where, radius).clamp(min=1e-4)
-
-
-def _blurred(image: Tensor, radius: int) -> Tensor:
-    for _ in range(2):
-        image = F.avg_pool2d(F.pad(image, (radius,) * 4, mode="replicate"), 2 * radius + 1, stride=1)
-    return image
+def seen(change: Tensor, least: float) -> Tensor:
+    """How much of a change (B, C, H, W) counts, (B, 1, H, W): 0 up to ``least``, which nobody sees, 1 from twice as much on."""
+    return (change.abs().amax(1, keepdim=True) / least - 1).clamp(0, 1)

@@ -36,6 +36,18 @@ def box_mean(image: Tensor, radius: int) -> Tensor:
     return _filtered(image, lambda values, axis: ndimage.uniform_filter1d(values, 2 * radius + 1, axis=axis, mode="constant"))
 
 
+def smoothed(image: Tensor, radius: int) -> Tensor:
+    """(B, C, h, w) averaged over squares of 2 ``radius`` + 1 cells a side, twice; beyond the frame it goes on as at its border."""
+    for _ in range(2):
+        image = F.avg_pool2d(F.pad(image, (radius,) * 4, mode="replicate"), 2 * radius + 1, stride=1)
+    return image
+
+
+def mean_within(image: Tensor, where: Tensor, radius: int) -> Tensor:
+    """:func:`smoothed` of the part of (B, C, h, w) that lies ``where`` (M, 1, h, w) alone; 0 where none of it is near."""
+    return smoothed(image * where, radius) / smoothed(where, radius).clamp(min=1e-4)
+
+
 def box_max(image: Tensor, radius: int) -> Tensor:
     """Maxima of (..., h, w) over squares of 2 ``radius`` + 1 cells a side; what is beyond the frame does not count."""
     if image.device.type == "cpu":

@@ -12,7 +12,7 @@ from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.light_transfer import transfer_light
-from ..schema.links import CATEGORY, EnergyLink, advanced, named, pictures, searched_as, stacked
+from ..schema.links import CATEGORY, EnergyLink, advanced, changed_masks, named, pictures, searched_as
 
 #: Of a channel in [0, 1], half a step of 8 bits: by more, the draft differs from the source.
 DIFFERENT = 1 / 512
@@ -74,11 +74,7 @@ class DragonComposite(io.ComfyNode):
         with named(cls):
             image, source = pictures(image, "the edited picture"), pictures(source, "the source")
             draft = None if draft is None else pictures(draft, "the draft")
-            mask = stacked(changed)
-            if mask.ndim != 3 or not mask.numel():
-                raise DragonError(f"changed must have shape (masks, height, width), got {tuple(mask.shape)}")
-            if not torch.isfinite(mask).all():
-                raise DragonError("changed has values that are not numbers: look at the node that makes it")
+            mask = changed_masks(changed)
             top, left = _offset(image, source)
             height, width = image.shape[1:3]
             if tuple(mask.shape[1:]) != (height, width):

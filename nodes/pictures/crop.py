@@ -8,7 +8,7 @@ from einops import rearrange
 
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.crop import crop_for, edits_in
-from ..schema.links import CATEGORY, CropLink, EnergyLink, named, pictures, searched_as
+from ..schema.links import CATEGORY, CropLink, EnergyLink, named, planes, searched_as
 
 
 class DragonCrop(io.ComfyNode):
@@ -53,7 +53,7 @@ class DragonCrop(io.ComfyNode):
     @classmethod
     def execute(cls, image: torch.Tensor, energy: Chain, side: int = 512, surroundings: float = 0.5) -> io.NodeOutput:
         with named(cls):
-            picture = rearrange(pictures(image), "b h w c -> b c h w").float().cpu()
+            picture = planes(image)
             crop = crop_for(energy or (), picture, side, surroundings)
             part = rearrange(crop.window.taken(picture), "b c h w -> b h w c")
             return io.NodeOutput(part, edits_in(crop), crop)

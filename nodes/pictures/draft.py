@@ -11,7 +11,7 @@ from einops import rearrange
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
-from ..schema.links import CATEGORY, EnergyLink, named, pictures, searched_as
+from ..schema.links import CATEGORY, EnergyLink, named, planes, searched_as
 
 
 class DragonDraft(io.ComfyNode):
@@ -37,8 +37,8 @@ class DragonDraft(io.ComfyNode):
     @classmethod
     def execute(cls, image: torch.Tensor, energy: Chain, reference: torch.Tensor | None = None) -> io.NodeOutput:
         with named(cls):
-            picture = rearrange(pictures(image), "b h w c -> b c h w").float().cpu()
-            second = None if reference is None else rearrange(pictures(reference, "the reference"), "b h w c -> b c h w").float().cpu()
+            picture = planes(image)
+            second = None if reference is None else planes(reference, "the reference")
             size = None if second is None else (second.shape[-2], second.shape[-1])
             if second is not None and len(second) not in (1, len(picture)):
                 raise DragonError(f"{len(second)} reference pictures for {len(picture)} of the image: use one reference, or one for each")

@@ -9,7 +9,7 @@ from einops import rearrange
 from ...dragon_core.diffusion.features import NO_REFERENCE
 from ...dragon_core.edits.crop import Crop, uncropped
 from ...dragon_core.errors import DragonError
-from ..schema.links import CATEGORY, CropLink, named, pictures, searched_as, stacked
+from ..schema.links import CATEGORY, CropLink, changed_masks, named, planes, searched_as
 
 
 class DragonUncrop(io.ComfyNode):
@@ -42,17 +42,15 @@ class DragonUncrop(io.ComfyNode):
         cls, crop: Crop, image: torch.Tensor, changed: torch.Tensor | None = None, reference: torch.Tensor | None = None
     ) -> io.NodeOutput:
         with named(cls):
-            edited = rearrange(pictures(image, "the edited crop"), "b h w c -> b c h w").float().cpu()
+            edited = planes(image, "the edited crop")
             height, width = crop.window.size
             _check_size(edited, (height, width), "the edited crop")
             counts = {"edited crops": len(edited), "pictures": len(crop.picture)}
-            mask = None if changed is None else stacked(changed).float()
+            mask = None if changed is None else changed_masks(changed).float()
             if mask is not None:
-                if mask.ndim != 3 or not mask.numel():
-                    raise DragonError(f"changed must have shape (masks, height, width), got {tuple(mask.shape)}")
                 _check_size(mask, (height, width), "changed")
                 counts["masks"] = len(mask)
-            second = None if reference is None else rearrange(pictures(reference, "the reference"), "b h w c -> b c h w").float().cpu()
+            second = None if reference is None else planes(reference, "the reference")
             if second is not None:
                 counts["references"] = len(second)
             elif any(edit.needs_reference for edit in crop.edits):

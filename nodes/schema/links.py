@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import torch
 from comfy_api.latest import io
+from einops import rearrange
 
 from ...dragon_core.errors import DragonError
 
@@ -59,6 +60,21 @@ def pictures(image: torch.Tensor, name: str = "the image") -> torch.Tensor:
     if not torch.isfinite(stack).all():
         raise DragonError(f"{name} has values that are not numbers (NaN or infinite): look at the node that makes it")
     return stack[..., :1].expand(*stack.shape[:-1], 3) if stack.shape[-1] < 3 else stack[..., :3]
+
+
+def planes(image: torch.Tensor, name: str = "the image") -> torch.Tensor:
+    """An IMAGE as (B, 3, H, W), float32 on the CPU: what edits in pixels take."""
+    return rearrange(pictures(image, name), "b h w c -> b c h w").float().cpu()
+
+
+def changed_masks(mask: torch.Tensor) -> torch.Tensor:
+    """The MASK ``changed`` as (M, H, W) on the CPU: at least one, and of numbers."""
+    masks = stacked(mask)
+    if masks.ndim != 3 or not masks.numel():
+        raise DragonError(f"changed must have shape (masks, height, width), got {tuple(masks.shape)}")
+    if not torch.isfinite(masks).all():
+        raise DragonError("changed has values that are not numbers: look at the node that makes it")
+    return masks
 
 
 @contextmanager

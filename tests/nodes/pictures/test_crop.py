@@ -99,6 +99,8 @@ def test_what_does_not_fit_is_refused(run: Any, refused: Any, picture: torch.Ten
         run("DragonUncrop", crop=crop, image=torch.zeros(1, 16, 32, 3))
     with refused("DragonUncrop", f"changed is {WIDTH}×{HEIGHT} pixels, the crop {width}×{height}"):
         run("DragonUncrop", crop=crop, image=image, changed=mask)
+    with refused("DragonUncrop", "changed has values that are not numbers"):
+        run("DragonUncrop", crop=crop, image=image, changed=torch.full((1, height, width), torch.nan))
     with refused("DragonCrop", "there is no edit"):
         run("DragonCrop", image=picture, energy=())
     with refused("DragonCrop", f"the mask is {WIDTH}×{HEIGHT} pixels but the picture is {WIDTH}×100"):
