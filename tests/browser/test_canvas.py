@@ -668,18 +668,21 @@ def test_a_mask_of_noise_that_can_just_be_read_does_not_hold_the_page_up(fronten
     frontend.js(f"(text) => {{ const editor = {canvas.editor}; editor.setTool('move'); editor.text = text; editor.draw() }}", text)
     canvas.do("editor.canvas.getContext('2d').getImageData(0, 0, 1, 1).width")
     loading = thread_ms() - before
-    before = thread_ms()
-    canvas.do(
-        """(() => {
-            for (let i = 0; i < 20; i++) {
-                const [thing] = editor.drawing.objects
-                editor.show({ ...editor.drawing, objects: [{ ...thing, move: [0.01 * i, 0.1] }] })
-                editor.draw()
-                editor.canvas.getContext('2d').getImageData(0, 0, 1, 1)
-            }
-        })()"""
-    )
-    frame = (thread_ms() - before) / 20
+    rounds = []
+    for _ in range(3):  # the thread's clock counts what a busy neighbour takes of its cache, too
+        before = thread_ms()
+        canvas.do(
+            """(() => {
+                for (let i = 0; i < 20; i++) {
+                    const [thing] = editor.drawing.objects
+                    editor.show({ ...editor.drawing, objects: [{ ...thing, move: [0.01 * i, 0.1] }] })
+                    editor.draw()
+                    editor.canvas.getContext('2d').getImageData(0, 0, 1, 1)
+                }
+            })()"""
+        )
+        rounds.append((thread_ms() - before) / 20)
+    frame = min(rounds)
     record_property("noise_ms", loading)
     print(f"noise, {frontend.renderer}: {loading:.0f} ms to load, {frame:.1f} ms a frame")  # noqa: T201 - wanted
     assert canvas.value == text
@@ -733,9 +736,12 @@ def test_a_frame_of_the_live_preview_takes_less_than_50_ms(frontend: Any, record
     before = thread_ms()
     clock = float(np.median(frontend.js(f"() => window.frames(1, {1 + count})")))
     own = (thread_ms() - before) / count
-    before = thread_ms()
-    frontend.js(f"() => window.pulls(1, {1 + count})")
-    pulled = (thread_ms() - before) / count
+    rounds = []
+    for _ in range(3):  # the thread's clock counts what a busy neighbour takes of its cache, too
+        before = thread_ms()
+        frontend.js(f"() => window.pulls(1, {1 + count})")
+        rounds.append((thread_ms() - before) / count)
+    pulled = min(rounds)
     canvas.do("(editor.stage.style.cssText = '')")
     record_property("frame_ms", own)
     record_property("pull_ms", pulled)

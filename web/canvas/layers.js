@@ -64,7 +64,7 @@ export class Layers {
     this.filled = null
     /** @type {WeakMap<Mask, import('./warp.js').Depth>} */
     this.depths = new WeakMap()
-    /** Pixels of what arrows drag, and the canvas for where they take it. @type {{ of: Mask | null, pixels: Uint32Array, image: ImageData, canvas: HTMLCanvasElement, context: CanvasRenderingContext2D } | null} */
+    /** Pixels of what arrows drag, and the canvas for where they take it. @type {{ of: Mask | null, pixels: Uint32Array, box: import('./warp.js').Box, image: ImageData, canvas: HTMLCanvasElement, context: CanvasRenderingContext2D } | null} */
     this.pulled = null
   }
 
@@ -96,8 +96,8 @@ export class Layers {
     if (!pulls(ways)) return null
     const leaves = mask !== null && arrows.some(([, , x, y]) => !covers(mask, x, y))
     const depth = leaves ? () => Infinity : mask ? this.#depthIn(mask, size) : depthRound(ways, size)
-    const { pixels, image, canvas, context } = this.#pulled(leaves ? mask : null)
-    pull(pixels, size, origins(ways, depth, size), new Uint32Array(image.data.buffer))
+    const { pixels, box, image, canvas, context } = this.#pulled(leaves ? mask : null)
+    pull(pixels, size, origins(ways, depth, size), new Uint32Array(image.data.buffer), box)
     context.putImageData(image, 0, 0)
     return { canvas, leaves }
   }
@@ -114,11 +114,11 @@ export class Layers {
     if (this.pulled?.of === mask) return this.pulled
     const { width, height } = this.working
     const [canvas, context] = makeCanvas(width, height)
-    const cutout = mask && this.cutout(mask)
-    if (cutout) context.drawImage(cutout.canvas, cutout.left, cutout.top)
-    else context.drawImage(this.working, 0, 0)
+    const { canvas: whole, left, top } = (mask && this.cutout(mask)) || { canvas: this.working, left: 0, top: 0 }
+    context.drawImage(whole, left, top)
+    const box = { left, top, right: left + whole.width, bottom: top + whole.height }
     const pixels = new Uint32Array(context.getImageData(0, 0, width, height).data.buffer)
-    this.pulled = { of: mask, pixels, image: context.createImageData(width, height), canvas, context }
+    this.pulled = { of: mask, pixels, box, image: context.createImageData(width, height), canvas, context }
     return this.pulled
   }
 

@@ -8,6 +8,7 @@ import { copied } from './mask.js'
 
 /** @typedef {[number, number]} Place */
 /** @typedef {{ handle: Place, target: Place }} Way */
+/** @typedef {{ left: number, top: number, right: number, bottom: number }} Box in pixels, its right and bottom outside it */
 /** @typedef {(place: Place) => number} Depth pixels from the border of the area that may change: 0 outside, infinite without a border */
 /** @typedef {{ columns: number, rows: number, dx: Float32Array, dy: Float32Array }} Field at the corners of columns × rows cells */
 
@@ -17,6 +18,8 @@ const MOST_WAYS = 24
 const [HOP, MOST_HOPS, MOST_SCALE] = [0.25, 12, 4]
 const [RADIUS, REACH, REACH_OF_WAY] = [0.05, 2, 0.25]
 const NEARLY = 1e-6
+const FIXED_BITS = 16
+const FIXED = 1 << FIXED_BITS
 
 /** Whether there is something to show. @param {Way[]} ways */
 export const pulls = (ways) => ways.length <= MOST_WAYS && ways.some(({ handle, target }) => distance(handle, target) > 0)
@@ -142,9 +145,17 @@ function carried([px, py], from, to) {
 /**
  * The picture's pixels where the field has them come from; nothing where it leaves them.
  * @param {Uint32Array} pixels @param {Place} size whole numbers @param {Field} field @param {Uint32Array} out as many
+ * @param {Box} [box] of the pixels that are not empty
  */
-export function pull(pixels, [width, height], { columns, rows, dx, dy }, out) {
+export function pull(pixels, [width, height], { columns, rows, dx, dy }, out, box = { left: 0, top: 0, right: Infinity, bottom: Infinity }) {
   const stride = columns + 1
+  // What lies beside the picture goes on as its border, so a box that reaches the border reaches beyond it.
+  const edges = {
+    left: box.left > 0 ? box.left : -Infinity,
+    top: box.top > 0 ? box.top : -Infinity,
+    right: box.right < width ? box.right : Infinity,
+    bottom: box.bottom < height ? box.bottom : Infinity,
+  }
   const [rowX, rowY] = [new Float32Array(stride), new Float32Array(stride)]
   for (let y = 0, i = 0; y < height; y++) {
     const v = ((y + 0.5) * rows) / height
@@ -160,18 +171,46 @@ export function pull(pixels, [width, height], { columns, rows, dx, dy }, out) {
       i += width
       continue
     }
-    for (let x = 0; x < width; x++, i++) {
-      const u = ((x + 0.5) * columns) / width
-      const c = u | 0
-      const byX = rowX[c] + (u - c) * (rowX[c + 1] - rowX[c])
-      const byY = rowY[c] + (u - c) * (rowY[c + 1] - rowY[c])
-      if (byX === 0 && byY === 0) {
-        out[i] = 0
-        continue
+    for (let c = 0, x = 0; c < columns; c++) {
+      const end = Math.ceil(((c + 1) * width) / columns - 0.5) // the first pixel whose middle is beyond the cell
+      const many = end - x
+      if (many <= 0) continue
+      if (rowX[c] === 0 && rowY[c] === 0 && rowX[c + 1] === 0 && rowY[c + 1] === 0) out.fill(0, i, i + many)
+      else {
+        const [stepX, stepY] = [((rowX[c + 1] - rowX[c]) * columns) / width, ((rowY[c + 1] - rowY[c]) * columns) / width]
+        const before = x + 0.5 - (c * width) / columns
+        /** @type {Place} */
+        const from = [x + 0.5 + rowX[c] + before * stepX, y + 0.5 + rowY[c] + before * stepY]
+        if (misses(from, [from[0] + many * (1 + stepX), from[1] + many * stepY], edges)) out.fill(0, i, i + many)
+        else copySpan(pixels, [width, height], from, [1 + stepX, stepY], out, i, many)
       }
-      const fromX = Math.min(width - 1, Math.max(0, Math.floor(x + 0.5 + byX)))
-      const fromY = Math.min(height - 1, Math.max(0, Math.floor(y + 0.5 + byY)))
-      out[i] = pixels[fromY * width + fromX]
+      i += many
+      x = end
     }
+  }
+}
+
+/** Whether a straight line cannot meet a box. @param {Place} from @param {Place} to @param {Box} box */
+const misses = ([ax, ay], [bx, by], { left, top, right, bottom }) =>
+  Math.max(ax, bx) < left || Math.min(ax, bx) > right || Math.max(ay, by) < top || Math.min(ay, by) > bottom
+
+/**
+ * Pixels on a straight line through the picture, its border going on outside it; in whole numbers, which takes a third of the time.
+ * @param {Uint32Array} pixels @param {Place} size @param {Place} from @param {Place} step @param {Uint32Array} out @param {number} at @param {number} many
+ */
+function copySpan(pixels, [width, height], from, step, out, at, many) {
+  const [right, bottom] = [width - 1, height - 1]
+  let [fx, fy] = [Math.floor(from[0] * FIXED), Math.floor(from[1] * FIXED)]
+  const [sx, sy] = [Math.round(step[0] * FIXED), Math.round(step[1] * FIXED)]
+  const [lastX, lastY] = [(fx + (many - 1) * sx) >> FIXED_BITS, (fy + (many - 1) * sy) >> FIXED_BITS]
+  const [firstX, firstY] = [fx >> FIXED_BITS, fy >> FIXED_BITS]
+  const inside = Math.min(firstX, lastX) >= 0 && Math.max(firstX, lastX) <= right && Math.min(firstY, lastY) >= 0 && Math.max(firstY, lastY) <= bottom
+  if (inside) {
+    for (const stop = at + many; at < stop; at++, fx += sx, fy += sy) out[at] = pixels[(fy >> FIXED_BITS) * width + (fx >> FIXED_BITS)]
+    return
+  }
+  for (const stop = at + many; at < stop; at++, fx += sx, fy += sy) {
+    const [x, y] = [fx >> FIXED_BITS, fy >> FIXED_BITS]
+    out[at] = pixels[(y < 0 ? 0 : y > bottom ? bottom : y) * width + (x < 0 ? 0 : x > right ? right : x)]
   }
 }
