@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import comfy.options
 import torch
 
@@ -24,3 +26,12 @@ small_layout = torch.contiguous_format if args.cpu else torch.channels_last
 def autocast() -> torch.autocast:
     """bf16 where it is fast. A CPU that has no instructions for it takes a hundred times as long for the UNet as in float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast_bf16, cache_enabled=False)  # no weight is used twice
+
+
+rank, processes = (int(os.environ.get(name, default)) for name, default in (("RANK", 0), ("WORLD_SIZE", 1)))
+"""Which of how many processes that train together this is: what ``torchrun`` sets."""
+
+
+def chunk(item: int) -> int:
+    """The ``item``-th chunk of scenes that is this process's."""
+    return item * processes + rank

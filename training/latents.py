@@ -83,12 +83,13 @@ class Scenes:
 
 
 class _Chunks(Dataset[Scenes]):
-    """Item c: the scenes of chunk c."""
+    """Item i: the scenes of the i-th chunk that is this process's; processes that train together take turns."""
 
     def __init__(self, kept: Path) -> None:
         self._kept = kept
 
-    def __getitem__(self, chunk: int) -> Scenes:
+    def __getitem__(self, item: int) -> Scenes:
+        chunk = host.chunk(item)
         scenes = [sample_scene("train", seed) for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK)]
         return Scenes(
             None if (self._kept / f"{chunk:05d}.npy").is_file() else torch.from_numpy(pictures.rooms(chunk)),
@@ -124,7 +125,7 @@ class Pool:
         if self._drawn is None:
             self._drawn = pictures.drawn_from(_Chunks(self._folder), 0, self._workers)
         new = next(self._drawn)
-        path = self._folder / f"{len(self.raw) // CHUNK:05d}.npy"
+        path = self._folder / f"{host.chunk(len(self.raw) // CHUNK):05d}.npy"
         if new.pictures is None:
             raw = torch.from_numpy(np.load(path))
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 WARM = 3
@@ -18,7 +19,8 @@ WARM = 3
 class Step:
     """``step(rate, *inputs)`` does a step on ``loss(*inputs)`` and returns the loss, detached.
 
-    A step whose gradient is not finite changes nothing: one such step of bfloat16 ruins a run for good.
+    A step whose gradient is not finite changes nothing: one such step of bfloat16 ruins a run for good. Of several processes each has
+    its own inputs, and all take the step of their mean gradient.
     """
 
     def __init__(
@@ -68,8 +70,18 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._loss(*inputs)
         loss.backward()
+        if dist.is_initialized():
+            self._average_gradients()
         norm = nn.utils.clip_grad_norm_(self._parameters, self._clip)
         # What torch's gradient scalers tell a fused optimizer: it then leaves weights and moments alone.
         self.optimizer.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
         self.optimizer.step()
         return loss.detach()
+
+    def _average_gradients(self) -> None:
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        flat = torch.cat([g.flatten() for g in gradients])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
