@@ -108,6 +108,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.convention = convention
         self.pictures = branch.trajectories if any(edit.needs_reference for edit in edits) else (trajectory,)
         self.strength, self.unused = pull, bool(edits) and strength > pull
+        if not pull:
+            self._warn_of_idle()
         self.schedule = schedule
         self.kappa = max(edit.kappa for edit in edits) if paper_scale and edits else None
         self.draft = self._fitting(draft)
@@ -116,6 +118,13 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.known: list[list[Options]] = []
         self.compared: list[list[Options]] = []
         self.readings: list[EnergyReading] = []
+
+    def _warn_of_idle(self) -> None:
+        """Says which edits do nothing without their pull."""
+        idle = {f"Dragon {type(edit).__name__.removesuffix('Elsewhere')} Loss" for edit in self.edits if not edit.edits_trajectory}
+        if idle:
+            remedy = "raise energy_scale" if self.backbone.gradients else "no gradient goes through this model"
+            log.warning("%s: acts by its pull alone, and nothing pulls: %s", ", ".join(sorted(idle)), remedy)
 
     def set_branch_conds(self, positive: Any, negative: Any) -> None:
         known = {KNOWN + str(i): trajectory.source for i, trajectory in enumerate(self.pictures)}

@@ -139,14 +139,6 @@ def plot(curves: Sequence[Curve], size: tuple[int, int], ends: tuple[str, str] =
     return page.resize(size, Image.Resampling.BOX)
 
 
-def words(text: str, size: tuple[int, int]) -> Image.Image:
-    """A panel that says something in place of a picture."""
-    page = Image.new("RGB", size, PAPER)
-    font = _fitting([text], max(11, min(size) // 20), size[0] * 0.9)
-    ImageDraw.Draw(page).text((size[0] / 2, size[1] / 2), text, fill=INK, font=font, anchor="mm")
-    return page
-
-
 def _fitting(lines: Sequence[str], size: float, width: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The font of this size, or one so small that every line fits the width."""
     longest = max((ImageFont.load_default(size=size).getlength(line) for line in lines), default=0.0)

@@ -14,7 +14,7 @@ from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
 from ..canvas.canvas_drawing import CanvasLink, DrawnOn, marks, to_pil, to_tensor
 from ..schema.links import CATEGORY, EnergyLink, ReadingsLink, named, pictures, searched_as
-from .annotation import PALETTE, Arrow, Curve, Outline, annotated, difference, plot, readable, sheet, words
+from .annotation import PALETTE, Arrow, Curve, Outline, annotated, difference, plot, readable, sheet
 
 
 class DragonPreview(io.ComfyNode):
@@ -76,7 +76,7 @@ def _row(
     if outlines or arrows:
         panels.append(("asked for", annotated(before, outlines, arrows)))
     panels += [("result", readable(after)), ("difference, doubled", readable(difference(before, after)))]
-    if readings is not None:
+    if readings:  # none where nothing pulled
         panels.append((_guided(readings), _energies(readings, row, panels[0][1].size)))
     return sheet(panels)
 
@@ -88,8 +88,6 @@ def _guided(readings: Sequence[Any]) -> str:
 
 
 def _energies(readings: Sequence[Any], row: int, size: tuple[int, int]) -> Image.Image:
-    if not readings:
-        return words("No step was guided.", size)
     first, last = (f"step {reading.step + 1}" for reading in (readings[0], readings[-1]))
     return plot(_curves(readings, row), size, (first, last if len(readings) > 1 else ""))
 

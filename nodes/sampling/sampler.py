@@ -113,7 +113,7 @@ class DragonSampler(io.ComfyNode):
                 fresh_noise=fresh_noise,
                 open_background=open_background,
             )
-            use = chosen(preset, widgets, plain_features)
+            use = chosen(preset, widgets, energy_scale, plain_features)
             start = draft["samples"] if draft else None
             paper = use.scale_unit == "paper"
             guider = DragonGuidance(model, branch, energy or (), energy_scale, use.windows, paper, start, use.residual, use.convention)

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ...dragon_core.diffusion.convention import AUTHORS, OURS, Convention
 from ...dragon_core.diffusion.schedule import EditSchedule
+from ...dragon_core.errors import DragonError
 from .guidance_inputs import ScaleUnit, guidance_windows, stochastic_schedule
 from .links import advanced
 
@@ -64,8 +65,8 @@ def preset_input() -> io.Input:
             default=WIDGETS,
             tooltip=(
                 "All as in the authors' code, in place of the advanced widgets above: guidance windows, time travel, SDE, no holds, the "
-                "paper's unit, their energies. energy_scale and cfg stay yours: the authors take 0.5 and 4 for moving; the help page lists "
-                "the other tasks."
+                "paper's unit, their energies. energy_scale, which must not be 0 here, and cfg stay yours: the authors take 0.5 and 4 for "
+                "moving; the help page lists the other tasks."
             ),
         )
     )
@@ -85,7 +86,11 @@ def plain_features_input() -> io.Input:
     )
 
 
-def chosen(preset: str, widgets: Settings, plain_features: bool = False) -> Settings:
-    """The widgets' settings, or those of a preset."""
+def chosen(preset: str, widgets: Settings, energy_scale: float, plain_features: bool = False) -> Settings:
+    """The widgets' settings, or those of a preset. Raises :class:`DragonError` for a preset that nothing would pull with."""
+    if preset in PRESETS and not energy_scale:
+        raise DragonError(
+            f"the preset {preset} edits by the energies' pull alone and energy_scale is 0: the authors take 0.5 and cfg 4 for moving"
+        )
     use = PRESETS.get(preset, replace(widgets, convention=OURS))
     return replace(use, convention=replace(use.convention, plain_features=plain_features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -149,3 +150,18 @@ def test_resizing_a_batch_with_a_mask_each(make_scene: Any, sample: Any, run: An
     (energy,) = run("DragonResizeLoss", mask=torch.cat(regions), scale=0.8, rotation=15.0)
     result = sample(pair, energy=energy, hold_object_until=0.5, **GUIDED)
     assert result.shape[0] == 2 and torch.isfinite(result).all()
+
+
+def test_terms_that_nothing_pulls_with_are_named(
+    scene: Any, sample: Any, run: Any, move: Any, regions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By default nothing pulls: an edit that its draft and path make says nothing, and one that is a pull alone does."""
+    with caplog.at_level(logging.WARNING):
+        sample(scene, energy=move(scene), energy_scale=0.0)
+        assert "nothing pulls" not in caplog.text
+        (energy,) = run("DragonContrastLoss", mask=regions[0], weight=1.0, energy=move(scene))
+        (energy,) = run("DragonContentLoss", weight=1.0, energy=energy)
+        sample(scene, energy=energy, energy_scale=0.1)
+        assert "nothing pulls" not in caplog.text
+        sample(scene, energy=energy, energy_scale=0.0)
+    assert "Dragon Content Loss, Dragon Contrast Loss: acts by its pull alone, and nothing pulls: raise energy_scale" in caplog.text

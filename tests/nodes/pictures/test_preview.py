@@ -80,3 +80,7 @@ def test_a_run_counts_its_steps(run: Any, scene: Any, mini: Any) -> None:
     given = {"positive": scene.positive, "negative": scene.negative, "branch": scene.branch, "energy": energy}
     readings = run("DragonSampler", model=mini.model, hold_object_until=0.5, guide_every_until=1.0, **given)[2]
     assert [(reading.step, reading.steps) for reading in readings] == [(2, 4), (3, 4)]
+
+
+def test_where_nothing_was_guided_there_is_no_plot(run: Any) -> None:
+    assert panel(run, ()).shape[1] == 0

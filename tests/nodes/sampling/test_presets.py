@@ -33,9 +33,10 @@ DIFF_EDITOR = {
 def test_a_preset_is_its_widgets_and_the_authors_convention(pack: Any, name: str, by_hand: dict[str, Any]) -> None:
     presets, convention = pack.submodule("nodes.schema.presets"), pack.submodule("dragon_core.diffusion.convention")
     widgets = replace(presets.Settings(convention=convention.OURS), **by_hand)
-    assert presets.chosen(name, replace(widgets, travel_passes=2, hold_background=1.0)) == replace(widgets, convention=convention.AUTHORS)
-    assert presets.chosen(presets.WIDGETS, widgets) == widgets, "nobody else gets the authors' convention"
-    assert presets.chosen(name, widgets, True).convention == replace(convention.AUTHORS, plain_features=True)
+    others = replace(widgets, travel_passes=2, hold_background=1.0)
+    assert presets.chosen(name, others, 0.5) == replace(widgets, convention=convention.AUTHORS)
+    assert presets.chosen(presets.WIDGETS, widgets, 0.0) == widgets, "nobody else gets the authors' convention"
+    assert presets.chosen(name, widgets, 0.5, True).convention == replace(convention.AUTHORS, plain_features=True)
 
 
 @pytest.mark.parametrize("name", ["DragonDiffusion", "DiffEditor"])
@@ -121,3 +122,9 @@ def test_in_a_chain_each_task_has_the_papers_unit_of_its_own(run: Any, scene: An
     paper, halved, whole = first("paper", 3.5, 5.0), first("relative", 1.75, 2.5), first("relative", 3.5, 5.0)
     assert torch.equal(paper.edit, halved.edit) and torch.equal(paper.content, halved.content)
     assert float(whole.edit) > float(paper.edit) and float(whole.content) > float(paper.content)
+
+
+@pytest.mark.parametrize("name", ["DragonDiffusion", "DiffEditor"])
+def test_a_preset_that_nothing_pulls_with_is_refused(scene: Any, sample: Any, move: Any, name: str) -> None:
+    with pytest.raises(Exception, match=f"DragonSampler.*{name}.*energy_scale is 0"):
+        sample(scene, energy=move(scene), preset=name, energy_scale=0.0)
