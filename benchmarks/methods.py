@@ -23,17 +23,21 @@ if TYPE_CHECKING:
 class Parts:
     """Which parts of Dragon are on.
 
-    The paper has the first two. ``lead``: the edited trajectory leads the object (``hold_object_until``). ``draft``: that trajectory
-    is made from an edit of pixels (DragonDraft). ``composite``: outside the edit the source's pixels stay, and detail that the VAE
-    took from the draft comes back (DragonComposite).
+    The paper has the first two. ``guidance``: the energies pull, which by default they do not. ``lead``: the edited trajectory leads
+    the object (``hold_object_until``). ``draft``: that trajectory is made from an edit of pixels (DragonDraft). ``composite``: outside
+    the edit the source's pixels stay, and detail that the VAE took from the draft comes back (DragonComposite).
     """
 
-    guidance: bool = True
+    guidance: bool = False
     attention: bool = True
     lead: bool = True
     draft: bool = True
     composite: bool = True
     settings: Settings = field(default_factory=Settings)
+
+
+PULL = 0.1
+"""The energy_scale of methods in which energies pull, where the settings say nothing else."""
 
 
 def no_edit(case: Case) -> Picture:
@@ -69,18 +73,18 @@ def _img2img(denoise: float) -> Callable[[Case, Host, Settings], Picture]:
 
 
 def edit(case: Case, host: Host, settings: Settings) -> Picture:
-    """Dragon's graph: invert, guide, share keys and values, sample."""
+    """Dragon's graph as it ships: a trajectory, shared keys and values, sampling, and the draft's pixels in the model's light."""
     return _edit(case, host, Parts(settings=settings))
 
 
 def _with_paper_parts(**parts: bool) -> Callable[[Case, Host, Settings], Picture]:
     """Nothing that the paper has not: no lead, no draft, no composite."""
-    return _without(lead=False, draft=False, composite=False, **parts)
+    return _with(lead=False, draft=False, composite=False, **parts)
 
 
-def _without(**off: bool) -> Callable[[Case, Host, Settings], Picture]:
+def _with(**parts: bool) -> Callable[[Case, Host, Settings], Picture]:
     def method(case: Case, host: Host, settings: Settings) -> Picture:
-        return _edit(case, host, Parts(settings=settings, **off))
+        return _edit(case, host, Parts(settings=settings, **parts))
 
     return method
 
@@ -104,8 +108,8 @@ def _edit(case: Case, host: Host, parts: Parts) -> Picture:
     energy = task.energy(case, host, settings)
     if parts.attention:
         model = host.run("DragonCrossAttnPatch", settings, model=model, branch=branch)[0]
-    if not parts.guidance:
-        settings = Settings({"DragonSampler.energy_scale": 0.0}).over(settings)
+    if parts.guidance:
+        settings = settings.over(Settings({"energy_scale": PULL}))
     if not parts.lead:
         settings = Settings({"DragonSampler.hold_object_until": 0.0}).over(settings)
     links = {"model": model, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
@@ -146,20 +150,20 @@ PIXEL_METHODS: dict[str, Callable[[Case], Picture]] = {"no_edit": no_edit, "copy
 
 MODEL_METHODS: dict[str, Callable[[Case, Host, Settings], Picture]] = {
     "ceiling": ceiling,
-    "start_latent_only": _with_paper_parts(guidance=False, attention=False),
-    "guidance_only": _with_paper_parts(attention=False),
-    "attention_only": _with_paper_parts(guidance=False),
-    "paper": _with_paper_parts(),
+    "start_latent_only": _with_paper_parts(attention=False),
+    "guidance_only": _with_paper_parts(guidance=True, attention=False),
+    "attention_only": _with_paper_parts(),
+    "paper": _with_paper_parts(guidance=True),
     "draft_only": draft_only,
     "draft_vae": draft_vae,
     "img2img_30": _img2img(0.3),
     "img2img_50": _img2img(0.5),
     "img2img_70": _img2img(0.7),
-    "no_guidance": _without(guidance=False),
-    "no_attention": _without(attention=False),
-    "no_draft": _without(draft=False),
-    "no_composite": _without(composite=False),
+    "no_attention": _with(attention=False),
+    "no_draft": _with(draft=False),
+    "no_composite": _with(composite=False),
     "dragon": edit,
+    "guided": _with(guidance=True),
 }
 
 NODES = ("DragonInvert", "DragonGuidanceBranch", "DragonCrossAttnPatch", "DragonDraft", "DragonSampler", "DragonComposite")
