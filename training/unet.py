@@ -5,7 +5,8 @@ seen. Where there is no checkpoint it goes on from the shipped weights, or start
 A share of the steps is given to close-ups, quarter-sized crops around the object of a one-object scene, twice as many a step: most of
 a picture is wall and floor, which are learned long before objects. ``--anneal`` brings the rate down over the last part of a run;
 ``--minutes`` sets its length by the clock instead of by images, for a machine that is lent. On a CPU,
-``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m training.unet`` takes less than two thirds of the time of one process with two threads.
+``OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 -m training.unet`` trains in two processes that share their gradients: beside other work
+the threads of one process wait for each other.
 """
 
 from __future__ import annotations
