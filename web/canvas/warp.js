@@ -195,7 +195,7 @@ const misses = ([ax, ay], [bx, by], { left, top, right, bottom }) =>
   Math.max(ax, bx) < left || Math.min(ax, bx) > right || Math.max(ay, by) < top || Math.min(ay, by) > bottom
 
 /**
- * Pixels on a straight line through the picture, its border going on outside it; in whole numbers, which takes a third of the time.
+ * Pixels on a straight line through the picture, its border going on outside it. Counted in whole numbers, which is faster.
  * @param {Uint32Array} pixels @param {Place} size @param {Place} from @param {Place} step @param {Uint32Array} out @param {number} at @param {number} many
  */
 function copySpan(pixels, [width, height], from, step, out, at, many) {
