@@ -39,6 +39,7 @@ class Convention:
     plain_features: the generation's features come from an evaluation of its own, which shares no attention.
     fresh_travel: going back in time asks the model again at the new latent and level.
     sharing_by_task: when keys and values are shared is the task's; else the attention patch's.
+    source_tokens: keys and values are the source's everywhere; else the edited trajectory's where something gets another size.
     """
 
     moving: Form = AVERAGED
@@ -53,6 +54,7 @@ class Convention:
     plain_features: bool = False
     fresh_travel: bool = False
     sharing_by_task: bool = False
+    source_tokens: bool = False
 
     def brought_to_grid(self, taps: Features) -> Features:
         """Decoder features as energies compare them: on the common grid, or each on the grid that repeats in it."""
@@ -94,4 +96,5 @@ AUTHORS = Convention(
     edit_prompt=True,
     fresh_travel=True,
     sharing_by_task=True,
+    source_tokens=True,
 )

@@ -84,6 +84,16 @@ class Edit(ABC):
         """Whether it takes from a second picture."""
         return False
 
+    @property
+    def keeps_colour(self) -> bool:
+        """Whether what it puts somewhere is known by its pixels, so that nothing but its light is the model's."""
+        return False
+
+    @property
+    def resizes(self) -> bool:
+        """Whether something gets another size or turn in the picture, so that what was there must not be seen beside it."""
+        return False
+
     def scaled(self, share: float) -> Self:
         """This edit with all its energies times ``share``."""
         return replaced(self, weights=self.weights.scaled(share))

@@ -64,6 +64,14 @@ class Layout:
         return either(self.combined.source, self.combined.target)
 
     @cached_property
+    def coloured(self) -> Tensor:
+        """The part of ``edit_mask`` where edits put things whose colours they know: the last edit that acts there has its say."""
+        coloured = torch.zeros_like(self.edit_mask)
+        for edit, own in zip(self.edits, self.own, strict=True):
+            coloured = torch.lerp(coloured, torch.full_like(coloured, float(edit.keeps_colour)), own.target)
+        return coloured
+
+    @cached_property
     def uninjected(self) -> Tensor:
         """The part of ``support`` that belongs to edits which do not change the trajectory.
 

@@ -78,6 +78,10 @@ class Drag(Edit):
     def edits_trajectory(self) -> bool:
         return self.carried.edits_trajectory
 
+    @property
+    def keeps_colour(self) -> bool:
+        return True
+
     def cropped(self, image_size: tuple[int, int]) -> Drag:
         left, top = kept_corner(self.image_size, image_size)
         pairs = tuple(((hx - left, hy - top), (tx - left, ty - top)) for (hx, hy), (tx, ty) in self.pairs)

@@ -119,6 +119,14 @@ class Move(Edit):
         return self.start != "off"
 
     @property
+    def keeps_colour(self) -> bool:
+        return True
+
+    @property
+    def resizes(self) -> bool:
+        return not self.transform.leaves_object and not self.convention.source_tokens
+
+    @property
     def kappa(self) -> float:
         return MOVE_KAPPA
 

@@ -80,6 +80,10 @@ class Paste(ReferenceEdit):
     def edits_trajectory(self) -> bool:
         return True
 
+    @property
+    def keeps_colour(self) -> bool:
+        return True
+
     def cropped(self, image_size: tuple[int, int]) -> Paste:
         placed = replaced(self, image_size=image_size)
         inside = float(share_inside(self.reference_mask, placed.transform)[0])

@@ -406,30 +406,40 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         if known is None or known.sigma != sigma or (guided and not known.source.features):
             source, *others = (self._branch_outputs(i, timestep, options, guided, share) for i in range(len(self.known)))
             reference = others[0] if others else None
-            others_tokens = reference.tokens if reference else None
-            tokens = run.attention.joined(source.tokens, others_tokens) if share and run.attention is not None else {}
+            tokens: Tokens = {}
+            if share and run.attention is not None:
+                others_tokens = reference.tokens if reference else None
+                tokens = run.attention.joined(source.tokens, others_tokens, self._edited_tokens(timestep, options))
             known = run.branch_step = BranchStep(step, sigma, source, reference, tokens, residual.edited(run, source, reference))
         return known
+
+    def _edited_tokens(self, timestep: Tensor, options: Options) -> Tokens | None:
+        """Those of the edited trajectory at this step, where attention wants to see it."""
+        run = self.running()
+        if run.path is None or run.attention is None or not run.attention.sees_edited:
+            return None
+        edited = replace(run.pictures[0], latents=run.path)
+        return self._evaluated(edited, timestep, options, self.known[0], False, True, missed=False).tokens
 
     def _branch_outputs(self, index: int, timestep: Tensor, options: Options, guided: bool, share: bool) -> BranchOutputs:
         """The source (0) or the second picture (1) at a step of its trajectory: one evaluation, or two where features are wanted under
         another prompt. Each ends as soon as it has given what is wanted.
         """
-        known, compared = self.known[index], self.compared[index]
+        picture, known, compared = self.running().pictures[index], self.known[index], self.compared[index]
         if not guided or known is compared:
-            return self._evaluated(index, timestep, options, known, guided, share)
-        features = self._evaluated(index, timestep, options, compared, True, False, missed=False).features
-        if not share and not self._transfers(index):
+            return self._evaluated(picture, timestep, options, known, guided, share)
+        features = self._evaluated(picture, timestep, options, compared, True, False, missed=False).features
+        if not share and not self._transfers(picture):
             return BranchOutputs(features, {})
-        return replace(self._evaluated(index, timestep, options, known, False, share), features=features)
+        return replace(self._evaluated(picture, timestep, options, known, False, share), features=features)
 
-    def _transfers(self, index: int) -> bool:
+    def _transfers(self, picture: Trajectory) -> bool:
         """Whether what the model misses of a known picture is taken along with the edit."""
-        return self.residual > 0 and self.running().pictures[index].renoised and bool(self.edits)
+        return self.residual > 0 and picture.renoised and bool(self.edits)
 
     def _evaluated(
         self,
-        index: int,
+        picture: Trajectory,
         timestep: Tensor,
         options: Options,
         conds: list[Options],
@@ -439,7 +449,6 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     ) -> BranchOutputs:
         """One evaluation of a known picture, under one prompt: features where it is to guide, tokens where they are shared."""
         run = self.running()
-        picture = run.pictures[index]
         x = as_video(picture.at(float(timestep[0])).to(timestep.device, torch.float32), picture.frames)
         timestep = timestep[: timestep.shape[0] // max(1, self.branch.trajectory.frames)]
         x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
@@ -453,7 +462,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             )
         last = run.attention.last_block if share and run.attention is not None else None
         tokens_last = last is not None and (not guided or last >= run.blocks[-1])
-        missed = missed and self._transfers(index)
+        missed = missed and self._transfers(picture)
         ends = not missed and (not share or (last is not None and not tokens_last))
         tap = DecoderTap(run.blocks, run.convention, ends) if guided else None
         tokens: Tokens = {}

@@ -105,14 +105,19 @@ def _lit_draft(image: torch.Tensor, source: torch.Tensor, draft: torch.Tensor, v
     drafted = draft[:, top : top + height, left : left + width]
     round_trip = vae.decode(vae.encode(drafted))[..., :3]
     differs = ((drafted - source).abs().amax(-1) > DIFFERENT).float().cpu()
-    placed = _placed(edits, image.shape[0], (draft.shape[1], draft.shape[2]), (height, width)) if edits else differs
+    placed, coloured = differs, torch.zeros_like(differs)
+    if edits:
+        placed, coloured = _placed(edits, image.shape[0], (draft.shape[1], draft.shape[2]), (height, width))
     made_up = differs * (1 - placed)
     edited, before, after = (rearrange(each.float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip))
-    return rearrange(transfer_light(before, edited, after, placed, made_up), "b c h w -> b h w c").to(source)
+    return rearrange(transfer_light(before, edited, after, placed, made_up, coloured), "b c h w -> b h w c").to(source)
 
 
-def _placed(edits: Chain, rows: int, full: tuple[int, int], size: tuple[int, int]) -> torch.Tensor:
-    """Where edits of ``rows`` pictures (height, width) ``full`` put things in the part that the VAE keeps of it, (M, *size)."""
+def _placed(edits: Chain, rows: int, full: tuple[int, int], size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where edits of ``rows`` pictures (height, width) ``full`` put things in the part that the VAE keeps of it, (M, *size).
+
+    And where they put some whose colours are known.
+    """
     for edit in edits:
         if edit.image_size not in (None, full):
             (h, w), (high, wide) = edit.image_size or full, full
@@ -120,7 +125,8 @@ def _placed(edits: Chain, rows: int, full: tuple[int, int], size: tuple[int, int
             raise DragonError(f"{sizes}: connect the energy it was made with")
     chain.check_counts(edits, rows)
     kept = tuple(edit.cropped(size).on(torch.device("cpu"), 1) for edit in edits)
-    return chain.Layout.of(kept, size).combined.target
+    layout = chain.Layout.of(kept, size)
+    return layout.combined.target, layout.coloured
 
 
 def _offset(image: torch.Tensor, full: torch.Tensor, name: str = "the source") -> tuple[int, int]:

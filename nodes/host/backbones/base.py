@@ -24,14 +24,18 @@ class SharedAttention(Protocol):
     def last_block(self) -> int | None:
         """Of a decoder's blocks the last whose tokens are shared; None where nothing but the end ends them."""
 
+    @property
+    def sees_edited(self) -> bool:
+        """Whether :meth:`joined` wants the tokens of the edited trajectory, too."""
+
     def collecting(self, options: Options, latent: Tensor, ends: bool = False) -> AbstractContextManager[tuple[Options, Tokens]]:
         """Model options for an evaluation of a known picture's ``latent``, and what fills with its tokens meanwhile.
 
         ``ends``: with the last tokens the evaluation has given all that is wanted, and may end.
         """
 
-    def joined(self, source: Tokens, reference: Tokens | None) -> Tokens:
-        """What the generation sees of the source and, where edits take from it, of the second picture."""
+    def joined(self, source: Tokens, reference: Tokens | None, edited: Tokens | None) -> Tokens:
+        """What the generation sees of the source, of the second picture where edits take from it, and of the edited trajectory."""
 
     def sharing(self, options: Options, latent: Tensor, tokens: Tokens | None) -> AbstractContextManager[Options]:
         """Model options for the generation's evaluation of ``latent``; with None it sees nothing but its own."""

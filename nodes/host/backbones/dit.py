@@ -73,6 +73,7 @@ class KeySharing(SharedAttention):
     """Keys and values of the known pictures at their new places, see `keys`."""
 
     last_block = None
+    sees_edited = False  # tokens of what is moved are turned to where they go
 
     def __init__(self, network: nn.Module, sharing: Sharing, edits: tuple[Edit, ...]) -> None:
         self.network, self.how, self.edits = network, sharing, edits
@@ -95,7 +96,7 @@ class KeySharing(SharedAttention):
                 log.warning("Dragon: this model's attention does not go through ComfyUI's, so its keys and values cannot be shared")
 
     @override
-    def joined(self, source: Calls, reference: Calls | None) -> Calls:
+    def joined(self, source: Calls, reference: Calls | None, edited: Calls | None) -> Calls:
         if reference is None:
             return source
         return {call: own.and_then(reference[call]) for call, own in source.items() if call in reference}

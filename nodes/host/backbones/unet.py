@@ -8,6 +8,7 @@ from typing import Any
 
 import comfy.ldm.modules.diffusionmodules.openaimodel as openaimodel
 import comfy.model_patcher
+import torch
 from comfy.ldm.modules.attention import SpatialTransformer
 from torch import Tensor, nn
 from typing_extensions import override
@@ -16,6 +17,7 @@ from ....dragon_core.diffusion.sharing import Sharing, TokenSelection
 from ....dragon_core.edits import chain
 from ....dragon_core.edits.base import Edit, reference_edits
 from ....dragon_core.errors import DragonError
+from ....dragon_core.imaging.masks import FAINT
 from ..evaluation import with_patch
 from ..tokens import Layers, TokenExchange, Tokens, patch_attention
 from .base import Backbone, Options, SharedAttention
@@ -64,10 +66,16 @@ class TokenSharing(SharedAttention):
     def __init__(self, sharing: Sharing, edits: tuple[Edit, ...], last: tuple[int, int] | None = None) -> None:
         self.how, self.takers, self.last = sharing, reference_edits(edits), last
         self.selections: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = {}
+        self.resized = tuple(edit for edit in edits if edit.resizes)
+        self.resized_at: dict[tuple[int, int], Tensor] = {}
 
     @property
     def last_block(self) -> int | None:
         return None if self.last is None else self.last[0]
+
+    @property
+    def sees_edited(self) -> bool:
+        return bool(self.resized)
 
     @override
     @contextmanager
@@ -76,8 +84,13 @@ class TokenSharing(SharedAttention):
         yield with_patch(options, TokenExchange(collected=tokens, last=self.last if ends else None), None), tokens
 
     @override
-    def joined(self, source: Layers, reference: Layers | None) -> Layers:
-        """The source's tokens; where edits take from the second picture, those outside the edits and those that are taken."""
+    def joined(self, source: Layers, reference: Layers | None, edited: Layers | None) -> Layers:
+        """The source's tokens, but the edited trajectory's where something gets another size: its old one would be given back to it.
+
+        Where edits take from the second picture, the source's outside the edits and those that are taken.
+        """
+        if edited is not None:
+            source = {place: self._resized(own, edited[place]) for place, own in source.items()}
         if reference is None or not self.takers:
             return source
         seen: Layers = {}
@@ -89,6 +102,14 @@ class TokenSharing(SharedAttention):
             selection = self.selections[grids]
             seen[place] = Tokens(selection.joined(own.key, other.key), selection.joined(own.value, other.value), own.grid)
         return seen
+
+    def _resized(self, own: Tokens, edited: Tokens) -> Tokens:
+        """The source's tokens with those of the edited trajectory where edits resize."""
+        if own.grid not in self.resized_at:
+            acts = (chain.Layout.of(self.resized, own.grid).support > FAINT).flatten(1).unsqueeze(-1)
+            self.resized_at[own.grid] = acts.to(own.key.device)
+        acts = self.resized_at[own.grid]
+        return Tokens(torch.where(acts, edited.key, own.key), torch.where(acts, edited.value, own.value), own.grid)
 
     @override
     @contextmanager

@@ -15,6 +15,7 @@ import tensors
 from dragon_core.diffusion.features import Features, Views
 from dragon_core.diffusion.guidance import Energies
 from dragon_core.edits import chain
+from dragon_core.edits.appearance import Appearance
 from dragon_core.edits.base import Edit
 from dragon_core.edits.chain import Layout
 from dragon_core.edits.move import Move, MoveWeights, StartLatent
@@ -402,3 +403,15 @@ def test_every_edit_of_the_chain_is_checked() -> None:
     other[:, 8:16, 8:16] = 1
     with pytest.raises(DragonError, match="64×64"):
         chain.check_fit([*two_moves(), Move(other, AffineWarp((64, 64), shift=(8, 0)))], (24, 40), 8)
+
+
+def test_colours_are_known_where_the_last_edit_to_put_something_knows_them() -> None:
+    left, right = (s_.target for s_ in Layout.of(two_moves(), GRID).own)
+    recolour = Appearance(block_mask(range(2, 4), range(5, 7)), block_mask(range(0, 2), range(0, 2)))
+    new = recolour.regions(GRID).target
+    assert bool((new * torch.maximum(left, right)).any())
+    expected = torch.maximum(left, right)
+    torch.testing.assert_close(Layout.of(two_moves(), GRID).coloured, expected)
+    torch.testing.assert_close(Layout.of([*two_moves(), recolour], GRID).coloured, expected * (1 - new))
+    torch.testing.assert_close(Layout.of([recolour, *two_moves()], GRID).coloured, expected)
+    assert not bool(Layout.of([recolour], GRID).coloured.any())
