@@ -21,6 +21,10 @@ from dev.paths import SUBGRAPHS, WORKFLOWS
 #: Where a canvas is found whose slots are those of the node today.
 CANVAS_FROM = "dragon_move_with_canvas"
 CANVAS = "Draw here: what goes where"
+#: Where the two nodes around the graph are found that make it one for pictures of any size.
+CROP_FROM = "dragon_large_picture"
+#: Pixels of a side of the crop: what SD 1.5 was made for. It is on the face.
+SIDE = 512
 OUTSIDE = ("LoadImage", "LoadImageMask", "DragonMiniModel", "SaveImage", "DragonPreview", "MarkdownNote")
 INPUT_NODE, OUTPUT_NODE = -10, -20
 #: What ids of ours are made from, so that they stay the same.
@@ -118,6 +122,7 @@ BLUEPRINTS = (
 
 #: Widgets of the sampler that are on the face.
 ON_FACE = ("seed", "hold_object_until")
+CROP_ON_FACE = "side"
 
 #: The template in which one node does the whole edit; its notes are in the file.
 FIRST_EDIT, FIRST_BLUEPRINT = "dragon_first_edit", "Dragon move"
@@ -219,26 +224,28 @@ class Inside:
                 entry["link"] = None
             for entry in node.get("outputs") or ():
                 entry["links"] = None
-        self.canvas = self._canvas(drawing)
-        self.nodes.append(self.canvas)
+        self.canvas = self._taken(CANVAS_FROM, CANVAS, 1, [drawing])
+        self.crop = self._taken(CROP_FROM, "DragonCrop", 2, [SIDE, 0.5])
+        self.uncrop = self._taken(CROP_FROM, "DragonUncrop", 3, [])
+        self.nodes += (self.canvas, self.crop, self.uncrop)
         self.by_id = {node["id"]: node for node in self.nodes}
         self._wire()
-        result = titled(self.graph, "DragonComposite")
-        self.output = self._link(result, slot(result["outputs"], "image"), OUTPUT_NODE, 0, "IMAGE")
+        self.output = self._link(self.uncrop, 0, OUTPUT_NODE, 0, "IMAGE")
 
     @property
     def graph(self) -> Graph:
         return {"nodes": self.nodes}
 
-    def _canvas(self, drawing: str) -> Node:
-        canvas = copy.deepcopy(titled(workflow.load(WORKFLOWS / f"{CANVAS_FROM}.json"), CANVAS))
-        canvas["id"] = 1 + max(node["id"] for node in self.template["nodes"])
-        canvas["widgets_values"] = [drawing]
-        for entry in canvas["inputs"]:
+    def _taken(self, template: str, title: str, number: int, values: list[Any]) -> Node:
+        """A node of another template, the ``number``-th that this one has not."""
+        node = copy.deepcopy(titled(workflow.load(WORKFLOWS / f"{template}.json"), title))
+        node["id"] = number + max(each["id"] for each in self.template["nodes"])
+        node["widgets_values"] = values
+        for entry in node["inputs"]:
             entry["link"] = None
-        for entry in canvas["outputs"]:
+        for entry in node["outputs"]:
             entry["links"] = None
-        return canvas
+        return node
 
     def _wire(self) -> None:
         """Links of the template among what is kept; from what is not, inputs of the subgraph or the canvas."""
@@ -256,12 +263,17 @@ class Inside:
             node = self.by_id[target]
             if (node.get("title") or node["type"], node["inputs"][target_slot]["name"]) in drawn:
                 continue  # the canvas gives it
-            if origin in self.by_id:
+            if kind == "DRAGON_ENERGY":  # of the edit as it is on the crop
+                self._link(self.crop, slot(self.crop["outputs"], "energy"), target, target_slot, kind)
+            elif origin in self.by_id:
                 self._link(self.by_id[origin], origin_slot, target, target_slot, kind)
             elif (origin, origin_slot) not in outside:  # a mask that is now drawn
                 self._link(self.canvas, slot(self.canvas["outputs"], "mask"), target, target_slot, kind)
+            elif outside[origin, origin_slot] == next(iter(recipe.pictures)):
+                self._link(self.crop, slot(self.crop["outputs"], "image"), target, target_slot, kind)
             else:
                 wanted[outside[origin, origin_slot]].append((node, target_slot))
+        self._wire_crop(wanted)
         wanted[recipe.drawn_on].append((self.canvas, slot(self.canvas["inputs"], "image")))
         if recipe.drawn_on != "image":
             wanted["image"].append((self.canvas, slot(self.canvas["inputs"], "onto")))
@@ -276,8 +288,25 @@ class Inside:
         sampler = titled(self.graph, "DragonSampler")
         for name in ON_FACE:
             wanted[name] = [(sampler, slot(sampler["inputs"], name))]
+        wanted[CROP_ON_FACE] = [(self.crop, slot(self.crop["inputs"], CROP_ON_FACE))]
         for name, targets in wanted.items():
             self._input(name, targets)
+
+    def _wire_crop(self, wanted: dict[str, list[tuple[Node, int]]]) -> None:
+        """The two nodes around the graph: the first picture in, the result out."""
+        first, *others = self.recipe.pictures
+        (loss,) = of_types(self.graph, *layout.LOSSES)
+        result = titled(self.graph, "DragonComposite")
+        wanted[first].append((self.crop, slot(self.crop["inputs"], "image")))
+        if others:
+            wanted[others[0]].append((self.uncrop, slot(self.uncrop["inputs"], "reference")))
+        for origin, output, target, into in (
+            (loss, "energy", self.crop, "energy"),
+            (self.crop, "crop", self.uncrop, "crop"),
+            (result, "image", self.uncrop, "image"),
+        ):
+            at, place = slot(origin["outputs"], output), slot(target["inputs"], into)
+            self._link(origin, at, target["id"], place, origin["outputs"][at]["type"])
 
     def _link(self, origin: Node, origin_slot: int, target: int, target_slot: int, kind: str) -> int:
         number = self._number(origin["id"], origin_slot, target, target_slot, kind)

@@ -55,6 +55,7 @@ PAIRED = ("What the source shows", "What the second picture shows", "What the re
 ENCODED = ("Encode the picture", "Encode the source", "Encode the second")
 MASKS = ("What moves", "What is resized", "What goes along", "What is removed")
 CANVAS = "Draw here: what goes where"
+CROP = "DragonCrop"
 LOSSES = (
     "DragonMoveLoss",
     "DragonResizeLoss",
@@ -72,11 +73,13 @@ def _groups(titles: set[str]) -> tuple[Group, ...]:
     inverts = ("DragonInvert", "Invert the source", "Invert the second picture")
     early, late = ((shared,), ()) if "Second picture" not in titles else ((), (shared,))
     guidance = (*inverts, "DragonGuidanceBranch", *early, "DisableNoise")
-    edit = (*LOSSES, *late, "DragonDraft", "Encode the draft", "SamplerCustomAdvanced")
+    cropped, losses = ((*LOSSES, CROP, *ENCODED), ()) if CROP in titles else ((), LOSSES)
+    edit = (*losses, *late, "DragonDraft", "Encode the draft", "SamplerCustomAdvanced")
     sampling = ("DragonSampler", "DragonGuider", "DragonEulerSampler")
-    result = ("VAEDecode", "DragonComposite", "The same picture, its object moved", "SaveImage")
+    result = ("VAEDecode", "DragonComposite", "DragonUncrop", "The same picture, its object moved", "SaveImage")
     return (
         *_source(titles),
+        *((Group("What goes where, and a crop of it", "#88A", ((255, cropped),)),) if cropped else ()),
         Group("Guidance branch", "#3f789e", ((255, guidance),)),
         Group("The edit", "#a1309b", ((260, edit), (270, sampling))),
         Group("Result", "#b58b2a", ((270, result),)),
@@ -111,7 +114,9 @@ def _source(titles: set[str]) -> tuple[Group, ...]:
     masks = [title for title in MASKS if title in titles]
     left: Column = ("Source picture", "DragonMiniModel")
     right: Column = (*PROMPTS, *NEGATIVE, *ENCODED)
-    if masks:
+    if CROP in titles:
+        left, right = ("Source picture", "DragonMiniModel"), (*masks, *PROMPTS, *NEGATIVE)
+    elif masks:
         left, right = ("Source picture", PROMPTS[0], "DragonMiniModel"), (*masks, PROMPTS[1], *NEGATIVE, *ENCODED)
     return (Group("Source", "#8A8", ((230, left), (230, right))),)
 
@@ -176,10 +181,10 @@ def view(box: tuple[int, int, int, int]) -> dict[str, Any]:
 def inside(nodes: Sequence[Node]) -> Placed:
     """Lay the nodes of a subgraph out, between its two sides."""
     by_title = {node.get("title") or node["type"]: node for node in nodes}
-    asked = tuple(dict.fromkeys((*PROMPTS, *PAIRED, *ENCODED)))
+    asked = tuple(dict.fromkeys((*PROMPTS, *PAIRED)))
     source = Group("Source", "#8A8", ((250, asked), (480, (CANVAS,))))
     left, frames, bottom = 0, [], 0
-    for number, group in enumerate((source, *_groups(set(by_title))[-3:]), 1):
+    for number, group in enumerate((source, *_groups(set(by_title))[-4:]), 1):
         width, height = _place(group, by_title, left, 0)
         frames.append(_frame(number, group, (left, 0, width, height)))
         left += width + GAP
@@ -269,7 +274,8 @@ def room(node: Node, width: int) -> int:
 
 
 def face_size(inputs: Sequence[dict[str, Any]]) -> tuple[int, int]:
-    """Of a blueprint's node: sockets, text, two numbers and the canvas."""
+    """Of a blueprint's node: sockets, text, numbers and the canvas."""
     sockets = sum(not each["has_widget"] for each in inputs)
     texts = sum(each["type"] == "STRING" for each in inputs)
-    return 500, 20 * sockets + 90 * texts + 24 * 2 + 560
+    numbers = sum(each["has_widget"] for each in inputs) - texts
+    return 500, 20 * sockets + 90 * texts + 24 * numbers + 560

@@ -39,7 +39,7 @@ class Convention:
     plain_features: the generation's features come from an evaluation of its own, which shares no attention.
     fresh_travel: going back in time asks the model again at the new latent and level.
     sharing_by_task: when keys and values are shared is the task's; else the attention patch's.
-    source_tokens: keys and values are the source's everywhere; else the edited trajectory's where something gets another size.
+    source_tokens: keys and values are the source's everywhere; else the edited trajectory's where something shrinks in its place.
     """
 
     moving: Form = AVERAGED

@@ -90,8 +90,8 @@ class Edit(ABC):
         return False
 
     @property
-    def resizes(self) -> bool:
-        """Whether something gets another size or turn in the picture, so that what was there must not be seen beside it."""
+    def shrinks(self) -> bool:
+        """Whether something becomes smaller in its place, so that its old body must not be seen round it."""
         return False
 
     def scaled(self, share: float) -> Self:

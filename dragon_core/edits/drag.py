@@ -24,7 +24,7 @@ from ..imaging.mask_checks import check_mask, kept_corner
 from ..imaging.masks import Regions, either
 from ..imaging.point_warp import capsules, displacement, sample
 from .base import Edit, Weights, replaced
-from .move import Move, MoveWeights, StartLatent
+from .move import Move, MoveWeights, StartLatent, shrinks_in_place
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -81,6 +81,10 @@ class Drag(Edit):
     @property
     def keeps_colour(self) -> bool:
         return True
+
+    @property
+    def shrinks(self) -> bool:
+        return not self._in_area and shrinks_in_place(self.regions(self.image_size))
 
     def cropped(self, image_size: tuple[int, int]) -> Drag:
         left, top = kept_corner(self.image_size, image_size)

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 COVERED = 0.4
 #: How far beyond its mask an object shows: in cells of a latent, and in pixels of a picture.
 CELL_RIM, PIXEL_RIM = 1, 3
+#: An object of less than this share of its former area has become smaller.
+SMALLER = 0.85
 #: The rim leaves at least this share of what lies off the mask to fill from.
 LEAST_LEFT = 0.1
 #: How far "swap" looks along the shift for noise that was not the object's.
@@ -123,8 +125,8 @@ class Move(Edit):
         return True
 
     @property
-    def resizes(self) -> bool:
-        return not self.transform.leaves_object and not self.convention.source_tokens
+    def shrinks(self) -> bool:
+        return shrinks_in_place(self.regions(self.image_size))
 
     @property
     def kappa(self) -> float:
@@ -209,6 +211,12 @@ class Move(Edit):
             fresh = (usable > 0.5) & ~free
             found, free = torch.where(fresh, values, found), free | fresh
         return found
+
+
+def shrinks_in_place(own: Regions) -> bool:
+    """Whether an object becomes so much smaller, within its old place, that its old body would show all round the new one."""
+    before, after = own.source.sum((1, 2)), own.target.sum((1, 2))
+    return bool(((after < SMALLER * before) & ((own.source * own.target).sum((1, 2)) > after / 2)).any())
 
 
 def if_any(mask: Tensor | None) -> Tensor | None:

@@ -53,14 +53,14 @@ def test_the_server_lists_them(server: Server) -> None:
 def test_it_takes_what_a_user_brings(recipe: Blueprint) -> None:
     (face,) = blueprints.blueprint(recipe)["nodes"]
     inputs = [entry["name"] for entry in face["inputs"]]
-    assert inputs[:4] == ["model", "clip", "vae", "image"] and {"prompt", "seed", "hold_object_until"} <= set(inputs)
+    assert inputs[:4] == ["model", "clip", "vae", "image"] and {"prompt", "seed", "hold_object_until", "side"} <= set(inputs)
     assert [entry["name"] for entry in face["outputs"]] == ["image"]
     assert len(set(inputs)) == len(inputs)
 
 
 @every
 def test_it_is_a_prompt(server: Server, recipe: Blueprint) -> None:
-    """Opened up, it is the template's graph: each of its nodes, and the canvas in the place of its masks."""
+    """Opened up, it is the template's graph on a crop: each of its nodes, the canvas in the place of its masks, and two for the crop."""
     info = server.client.object_info()
     prompt = workflow.to_prompt(blueprints.shown(recipe, drawn(recipe), "dragon_test"), info, recipe.name)
     template = workflow.to_prompt(workflow.load(WORKFLOWS / f"{recipe.template}.json"), info)
@@ -68,9 +68,23 @@ def test_it_is_a_prompt(server: Server, recipe: Blueprint) -> None:
     def kinds(graph: workflow.Prompt) -> list[str]:
         return sorted(node["class_type"] for node in graph.values() if node["class_type"] not in ("LoadImageMask", "DragonPreview"))
 
-    assert kinds({name: node for name, node in prompt.items() if node["class_type"] != "DragonCanvas"}) == kinds(template)
+    ours = ("DragonCanvas", "DragonCrop", "DragonUncrop")
+    assert kinds({name: node for name, node in prompt.items() if node["class_type"] not in ours}) == kinds(template)
+    (canvas,), (crop,), (uncrop,) = (workflow.of_type(prompt, kind) for kind in ours)
+    (loss,) = workflow.of_type(prompt, next(node for node, _ in recipe.drawn.values()))
+    onto = "onto" if "onto" in prompt[canvas]["inputs"] else "image"
+    assert prompt[crop]["inputs"]["image"] == prompt[canvas]["inputs"][onto]  # drawn on all of it, edited on the crop
+    assert prompt[crop]["inputs"]["energy"][0] == loss
+    for name, node in prompt.items():
+        for into, link in node["inputs"].items():
+            if isinstance(link, list) and name != crop:
+                assert link[0] != loss, f"{node['class_type']}.{into} has the edit of the whole picture"
+            if isinstance(link, list) and link == prompt[crop]["inputs"]["image"]:
+                assert name in (crop, canvas), f"{node['class_type']}.{into} has the whole picture"
+    assert ("reference" in prompt[uncrop]["inputs"]) == (len(recipe.pictures) > 1)
+    (saved,) = workflow.of_type(prompt, "SaveImage")
+    assert prompt[saved]["inputs"]["images"][0] == uncrop
     (sampler,) = workflow.of_type(prompt, "DragonSampler")
-    (canvas,) = workflow.of_type(prompt, "DragonCanvas")
     assert canvas in workflow.upstream(prompt, sampler, "energy")
     shared = {name: value for name, value in prompt[sampler]["inputs"].items() if not isinstance(value, list)}
     (theirs,) = workflow.of_type(template, "DragonSampler")

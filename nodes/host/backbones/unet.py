@@ -66,8 +66,8 @@ class TokenSharing(SharedAttention):
     def __init__(self, sharing: Sharing, edits: tuple[Edit, ...], last: tuple[int, int] | None = None) -> None:
         self.how, self.takers, self.last = sharing, reference_edits(edits), last
         self.selections: dict[tuple[tuple[int, int], tuple[int, int]], TokenSelection] = {}
-        self.resized = tuple(edit for edit in edits if edit.resizes)
-        self.resized_at: dict[tuple[int, int], Tensor] = {}
+        self.shrunk = tuple(edit for edit in edits if edit.shrinks and not edit.convention.source_tokens)
+        self.shrunk_at: dict[tuple[int, int], Tensor] = {}
 
     @property
     def last_block(self) -> int | None:
@@ -75,7 +75,7 @@ class TokenSharing(SharedAttention):
 
     @property
     def sees_edited(self) -> bool:
-        return bool(self.resized)
+        return bool(self.shrunk)
 
     @override
     @contextmanager
@@ -85,12 +85,12 @@ class TokenSharing(SharedAttention):
 
     @override
     def joined(self, source: Layers, reference: Layers | None, edited: Layers | None) -> Layers:
-        """The source's tokens, but the edited trajectory's where something gets another size: its old one would be given back to it.
+        """The source's tokens, but the edited trajectory's where something shrinks: its old body, seen round it, would come back.
 
         Where edits take from the second picture, the source's outside the edits and those that are taken.
         """
         if edited is not None:
-            source = {place: self._resized(own, edited[place]) for place, own in source.items()}
+            source = {place: self._with_edited(own, edited[place]) for place, own in source.items()}
         if reference is None or not self.takers:
             return source
         seen: Layers = {}
@@ -103,12 +103,12 @@ class TokenSharing(SharedAttention):
             seen[place] = Tokens(selection.joined(own.key, other.key), selection.joined(own.value, other.value), own.grid)
         return seen
 
-    def _resized(self, own: Tokens, edited: Tokens) -> Tokens:
-        """The source's tokens with those of the edited trajectory where edits resize."""
-        if own.grid not in self.resized_at:
-            acts = (chain.Layout.of(self.resized, own.grid).support > FAINT).flatten(1).unsqueeze(-1)
-            self.resized_at[own.grid] = acts.to(own.key.device)
-        acts = self.resized_at[own.grid]
+    def _with_edited(self, own: Tokens, edited: Tokens) -> Tokens:
+        """The source's tokens with those of the edited trajectory where edits shrink something."""
+        if own.grid not in self.shrunk_at:
+            acts = (chain.Layout.of(self.shrunk, own.grid).support > FAINT).flatten(1).unsqueeze(-1)
+            self.shrunk_at[own.grid] = acts.to(own.key.device)
+        acts = self.shrunk_at[own.grid]
         return Tokens(torch.where(acts, edited.key, own.key), torch.where(acts, edited.value, own.value), own.grid)
 
     @override

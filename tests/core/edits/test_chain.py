@@ -18,7 +18,9 @@ from dragon_core.edits import chain
 from dragon_core.edits.appearance import Appearance
 from dragon_core.edits.base import Edit
 from dragon_core.edits.chain import Layout
+from dragon_core.edits.drag import drag
 from dragon_core.edits.move import Move, MoveWeights, StartLatent
+from dragon_core.edits.resize import resize
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp
 from tensors import rand, s
@@ -415,3 +417,19 @@ def test_colours_are_known_where_the_last_edit_to_put_something_knows_them() -> 
     torch.testing.assert_close(Layout.of([*two_moves(), recolour], GRID).coloured, expected * (1 - new))
     torch.testing.assert_close(Layout.of([recolour, *two_moves()], GRID).coloured, expected)
     assert not bool(Layout.of([recolour], GRID).coloured.any())
+
+
+def test_what_shrinks_in_its_place() -> None:
+    """Not what grows, moves away as it shrinks, or moves as it is."""
+    mask = block_mask(range(1, 5), range(2, 6))
+    shrinks = {
+        "smaller": resize(mask, (0.6, 0.6)),
+        "a little smaller": resize(mask, (0.95, 0.95)),
+        "larger": resize(mask, (1.4, 1.4)),
+        "smaller, elsewhere": resize(mask, (0.6, 0.6), shift=(16, 0)),
+        "moved": Move(mask, AffineWarp(SIZE, shift=(4, 0))),
+        "dragged together": drag([((8, 12), (12, 12)), ((24, 12), (20, 12))], SIZE, mask, "object"),
+        "dragged": drag([((16, 12), (20, 12))], SIZE, mask, "object"),
+        "recoloured": Appearance(mask, mask),
+    }
+    assert [name for name, edit in shrinks.items() if edit.shrinks] == ["smaller", "dragged together"]

@@ -87,19 +87,22 @@ def test_both_conditionings_share(scene: Any, sample: Any, share: Any) -> None:
     assert rows.count(True) - scene.trajectory.steps == rows.count(False) > 0
 
 
-def test_what_is_resized_is_seen_as_edited(make_scene: Any, sample: Any, share: Any, run: Any, move: Any) -> None:
-    """One evaluation more a step looks at the edited trajectory; a plain move needs none."""
+@pytest.mark.parametrize(("scale", "more"), [(0.6, 1), (1.3, 0)])
+def test_what_shrinks_is_seen_as_edited(
+    make_scene: Any, sample: Any, share: Any, run: Any, move: Any, scale: float, more: int
+) -> None:
+    """One evaluation more a step looks at the edited trajectory; what moves or grows needs none."""
     scene = make_scene(steps=4)
     model, heard = listening(share(scene))
     sample(scene, model=model, energy=move(scene), hold_object_until=0.0)
     moved = len([1 for _, part, _, _ in heard if part == "input"])
     heard.clear()
-    (energy,) = run("DragonResizeLoss", mask=scene.mask, scale=1.3)
-    grown = sample(scene, model=model, energy=energy, hold_object_until=0.0)
+    (energy,) = run("DragonResizeLoss", mask=scene.mask, scale=scale)
+    edited = sample(scene, model=model, energy=energy, hold_object_until=0.0)
     resized = len([1 for _, part, _, _ in heard if part == "input"])
     layers = moved // (2 * scene.trajectory.steps)
-    assert resized - moved == layers * scene.trajectory.steps
-    assert torch.isfinite(grown).all()
+    assert resized - moved == more * layers * scene.trajectory.steps
+    assert torch.isfinite(edited).all()
 
 
 def test_the_patch_sits_on_a_clone(scene: Any, share: Any, mini: Any) -> None:
