@@ -79,7 +79,7 @@ def _groups(titles: set[str]) -> tuple[Group, ...]:
     result = ("VAEDecode", "DragonComposite", "DragonUncrop", "The same picture, its object moved", "SaveImage")
     return (
         *_source(titles),
-        *((Group("What goes where, and a crop of it", "#88A", ((255, cropped),)),) if cropped else ()),
+        *((Group("The edit on a crop", "#88A", ((255, cropped),)),) if cropped else ()),
         Group("Guidance branch", "#3f789e", ((255, guidance),)),
         Group("The edit", "#a1309b", ((260, edit), (270, sampling))),
         Group("Result", "#b58b2a", ((270, result),)),

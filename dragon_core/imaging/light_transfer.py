@@ -15,13 +15,15 @@ from .windows import mean_within, smoothed
 RADIUS, SHADOW_RADIUS = 10, 3
 #: A change of less than this share of the range is not seen; of twice as much, it is taken over whole.
 SEEN = 0.01
-#: An object whose values change by less than this share, in the mean over it, is as bright as it was: that much is a model's own error. From
-#: twice as much on, the change is taken over whole.
+#: An object whose values change by less than this share, in the mean over it, is as bright as it was: that much is a model's own error.
+#: From twice as much on, the change is taken over whole.
 NOTICED = 0.05
 #: Of a picture's values: light multiplies what they are to the power of it.
 GAMMA = 2.2
 #: Light, in [0, 1], so faint that its change says nothing.
 DARK = 0.003
+#: Light makes an object's values at most this many times larger or smaller: beyond that the model shows something else in its place.
+MOST_GAIN = 1.6
 #: The share of a change of colour that is believed of an object whose colours are known: lamps are nearly white, and what a model changes
 #: beyond that is error rather than light.
 COLOUR = 0.25
@@ -72,7 +74,7 @@ def light_factor(edited: Tensor, round_trip: Tensor, where: Tensor) -> Tensor:
     after, before = (mean_within(picture.clamp(0, 1) ** GAMMA, where, RADIUS) + DARK for picture in (edited, round_trip))
     weights = after.new_tensor(LUMINANCE).view(1, 3, 1, 1)
     brighter, tinted = (after * weights).sum(1, keepdim=True) / (before * weights).sum(1, keepdim=True), after / before
-    return (brighter ** (1 - COLOUR) * tinted**COLOUR) ** (1 / GAMMA)
+    return ((brighter ** (1 - COLOUR) * tinted**COLOUR) ** (1 / GAMMA)).clamp(1 / MOST_GAIN, MOST_GAIN)
 
 
 def noticed(factor: Tensor, where: Tensor) -> Tensor:

@@ -409,7 +409,7 @@ def test_every_edit_of_the_chain_is_checked() -> None:
 
 def test_colours_are_known_where_the_last_edit_to_put_something_knows_them() -> None:
     left, right = (s_.target for s_ in Layout.of(two_moves(), GRID).own)
-    recolour = Appearance(block_mask(range(2, 4), range(5, 7)), block_mask(range(0, 2), range(0, 2)))
+    recolour = Appearance(block_mask(range(2, 4), range(5, 7)), block_mask(range(2), range(2)))
     new = recolour.regions(GRID).target
     assert bool((new * torch.maximum(left, right)).any())
     expected = torch.maximum(left, right)

@@ -185,3 +185,21 @@ def test_the_lit_world_at_four_times_the_size(seed: int) -> None:
 
     assert float((result - truth).abs().mean()) < 0.08 * float((source - truth).abs().mean())
     assert sharpness(result) > 0.9 * sharpness(truth)
+
+
+def test_ground_that_a_wide_mask_took_along_is_not_lit_as_the_object() -> None:
+    """The object comes into twice the light; what the mask shows of the ground round it keeps the ground's."""
+    ground, there = 0.4, (90.0, 20.0)
+    room = torch.full((1, 3, *SIZE), ground)
+    drawn = disc(150, 150, 40).unsqueeze(1)
+    source = torch.where(drawn > 0, torch.tensor([0.4, 0.1, 0.2]).view(1, 3, 1, 1), room)
+    wide = Move(disc(150, 150, 50), AffineWarp(SIZE, there))
+    crop = crop_for([wide], source, SIDE, 0.5)
+    before = edited_picture(edits_in(crop), crop.window.taken(source))
+    lit = crop.window.taken(torch.roll(drawn.expand(1, 3, -1, -1), (20, 90), (2, 3)))
+    result = uncropped(crop, (before * (1 + lit)).clamp(0, 1))
+    moved = torch.roll(drawn, (20, 90), (2, 3))[0, 0] > 0
+    rim = (disc(240, 170, 49)[0] > 0) & (disc(240, 170, 44)[0] == 0)
+    core = disc(240, 170, 30)[0] > 0
+    assert bool((moved & core).any()) and float(result[0, 0][core].mean()) > 0.7
+    assert float((result[0, :, rim] - ground).abs().mean()) < 0.02

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dragon_core.imaging.light_transfer import COLOUR, GAMMA, NOTICED, RADIUS, RIM, SEEN, transfer_light
+from dragon_core.imaging.light_transfer import COLOUR, GAMMA, MOST_GAIN, NOTICED, RADIUS, RIM, SEEN, transfer_light
 
 SIZE = (64, 96)
 NOWHERE = torch.zeros(1, *SIZE)
@@ -62,17 +62,25 @@ def test_known_colours_are_lit_and_hardly_tinted_guessed_ones_are_the_models() -
     assert tint(transfer_light(grey, tinted, grey, everywhere, NOWHERE, NOWHERE)) == pytest.approx(1, abs=0.02)
 
 
+def test_where_the_model_shows_something_else_light_has_bounds() -> None:
+    """A dark handle that the model left out, so that bright ground is seen in its place, is no handle in bright light."""
+    dark, ground = torch.full((1, 3, *SIZE), 0.1), torch.full((1, 3, *SIZE), 0.9)
+    everywhere = torch.ones(1, *SIZE)
+    result = transfer_light(dark, ground, dark, everywhere, NOWHERE, everywhere)
+    torch.testing.assert_close(result, dark * MOST_GAIN)
+
+
 def test_of_each_thing_it_is_asked_whether_its_light_has_changed() -> None:
-    """What changes by less than a model's own error keeps its pixels, beside one that is dimmed by half."""
+    """What changes by less than a model's own error keeps its pixels, beside one that is dimmed by a third."""
     draft, lossy = pictures()
     first, second = box(slice(16, 48), slice(4, 40)), box(slice(16, 48), slice(56, 92))
     both = first + second
-    edited = lossy * (1 - 0.8 * NOTICED * first - 0.5 * second).unsqueeze(1)
+    edited = lossy * (1 - 0.8 * NOTICED * first - 0.3 * second).unsqueeze(1)
     result = transfer_light(draft, edited, lossy, both, NOWHERE, both)
     inner = (..., slice(20, 44), slice(8, 36))
     assert torch.equal(result[inner], draft[inner])
     inner = (..., slice(20, 44), slice(60, 88))
-    torch.testing.assert_close(result[inner], 0.5 * draft[inner], atol=0.01, rtol=0)
+    torch.testing.assert_close(result[inner], 0.7 * draft[inner], atol=0.01, rtol=0)
     batch = transfer_light(draft, torch.cat((edited, lossy)), lossy, both, NOWHERE, both)
     assert torch.equal(batch[:1], result) and torch.equal(batch[1:], draft)
 
