@@ -209,6 +209,16 @@ def shown(recipe: Blueprint, drawing: str, name: str, notes: Sequence[Node] = ()
     }
 
 
+def unlinked(node: Node) -> Node:
+    """A copy of a node that nothing is linked to."""
+    node = copy.deepcopy(node)
+    for entry in node.get("inputs") or ():
+        entry["link"] = None
+    for entry in node.get("outputs") or ():
+        entry["links"] = None
+    return node
+
+
 class Inside:
     """A template's graph as it is being made into a subgraph."""
 
@@ -216,14 +226,9 @@ class Inside:
         """`is_filled`: with the template's own prompts, for its own picture."""
         self.recipe, self.is_filled = recipe, is_filled
         self.template = workflow.load(WORKFLOWS / f"{recipe.template}.json")
-        self.nodes = [copy.deepcopy(node) for node in self.template["nodes"] if node["type"] not in OUTSIDE]
+        self.nodes = [unlinked(node) for node in self.template["nodes"] if node["type"] not in OUTSIDE]
         self.links: dict[int, dict[str, Any]] = {}
         self.inputs: list[dict[str, Any]] = []
-        for node in self.nodes:
-            for entry in node.get("inputs") or ():
-                entry["link"] = None
-            for entry in node.get("outputs") or ():
-                entry["links"] = None
         self.canvas = self._taken(CANVAS_FROM, CANVAS, 1, [drawing])
         self.crop = self._taken(CROP_FROM, "DragonCrop", 2, [SIDE, 0.5])
         self.uncrop = self._taken(CROP_FROM, "DragonUncrop", 3, [])
@@ -238,13 +243,9 @@ class Inside:
 
     def _taken(self, template: str, title: str, number: int, values: list[Any]) -> Node:
         """A node of another template, the ``number``-th that this one has not."""
-        node = copy.deepcopy(titled(workflow.load(WORKFLOWS / f"{template}.json"), title))
+        node = unlinked(titled(workflow.load(WORKFLOWS / f"{template}.json"), title))
         node["id"] = number + max(each["id"] for each in self.template["nodes"])
         node["widgets_values"] = values
-        for entry in node["inputs"]:
-            entry["link"] = None
-        for entry in node["outputs"]:
-            entry["links"] = None
         return node
 
     def _wire(self) -> None:

@@ -14,7 +14,7 @@ from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.colour_transfer import transfer_colours
 from ..imaging.crop_window import CropWindow
-from ..imaging.edge_blending import surplus
+from ..imaging.edge_blending import without_surplus
 from ..imaging.mask_checks import check_mask, cropped_mask, for_rows
 from ..imaging.masks import Regions, on_grid
 from .base import ReferenceEdit, Weights, replaced, required
@@ -109,7 +109,7 @@ class Appearance(ReferenceEdit):
             return picture
         # Ground that a wide mask takes along is no part of the object, here or there.
         both = zip((picture, reference), self._inside(picture, reference), strict=True)
-        inside, wanted = (mask * (1 - surplus(values, mask > 0.5)) for values, mask in both)
+        inside, wanted = (without_surplus(values, mask) for values, mask in both)
         coloured = picture
         for _ in range(PICTURE_PASSES):  # what leaves the picture's range is cut off, and missing from the colours
             coloured = transfer_colours(coloured.clamp(0, 1), inside, reference, wanted)

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..errors import DragonError
 from ..imaging.crop_window import CropWindow, resampled, window_around
 from ..imaging.detail_transfer import transfer_detail
-from ..imaging.edge_blending import surplus
+from ..imaging.edge_blending import without_surplus
 from ..imaging.masks import FAINT, feathered
 from ..imaging.windows import extent
 from .base import Edit
@@ -95,6 +95,5 @@ def _lit(edits: Sequence[Edit], source: Tensor, edited: Tensor, reference: Tenso
     draft = torch.lerp(source, resampled(edited, size), vacated)
     for edit in edits:
         draft = edit.place_pixels(draft, source, reference)
-    target = regions.target.unsqueeze(1)
-    ground = surplus(draft, target > 0.5)  # that a wide mask took along: lit as the object it would be a rim around it
-    return transfer_detail(draft, edited, (target * (1 - ground)).squeeze(1))
+    object_ = without_surplus(draft, regions.target.unsqueeze(1))  # ground lit as the object would be a rim around it
+    return transfer_detail(draft, edited, object_.squeeze(1))

@@ -59,6 +59,11 @@ def surplus(picture: Tensor, inside: Tensor) -> Tensor:
     return result
 
 
+def without_surplus(picture: Tensor, mask: Tensor) -> Tensor:
+    """A mask (M, 1, h, w) in [0, 1] less the ground that it took along in pictures (B, C, h, w), see :func:`surplus`."""
+    return mask * (1 - surplus(picture, mask > 0.5))
+
+
 def depth_of(picture: Tensor) -> int:
     """Pixels in from a border in which ground may give way, for a whole picture (B, C, h, w)."""
     return max(1, round(min(picture.shape[-2:]) * DEPTH))

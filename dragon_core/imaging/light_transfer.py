@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from .edge_blending import surplus
+from .edge_blending import without_surplus
 from .masks import grown
 from .windows import mean_within, smoothed
 
@@ -55,7 +55,7 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
     """
     change = edited - round_trip
     placed, made_up, coloured = (mask.unsqueeze(1).to(change) for mask in (placed, made_up, coloured))
-    solid = (placed * (1 - surplus(draft, placed > 0.5)) > 0.5).to(change)
+    solid = (without_surplus(draft, placed) > 0.5).to(change)
     factor = light_factor(edited, round_trip, solid)
     factor = factor ** noticed(factor, solid)
     inside = torch.lerp(mean_within(change, solid, RADIUS), draft * factor - draft, coloured)
