@@ -38,7 +38,7 @@ def parse_points(value: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON, as
     items = read_json(value, FORMS) if isinstance(value, str) else value
     if items is None:
         return ()
-    if not _is_list(items):
+    if not is_list(items):
         raise DragonError(f"the points are {_kind(items)}, not a list; {FORMS}")
     if not items:
         return ()
@@ -51,10 +51,10 @@ def parse_points(value: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON, as
 def parse_clicks(value: Any) -> tuple[Point, ...]:  # noqa: ANN401 - any JSON, as text or read already
     """Points for whoever asks where and not where to: all of a flat list, and the handles of pairs and of several splines."""
     items = read_json(value, CLICKS) if isinstance(value, str) else value
-    if _is_list(items) and all(_is_point(item) for item in items):
+    if is_list(items) and all(is_point(item) for item in items):
         if len(items) > MAX_PAIRS:
             raise DragonError(f"there are {len(items)} points, more than the {MAX_PAIRS} that are read; use fewer")
-        return tuple(_point(item, f"point {number}") for number, item in enumerate(items, 1))
+        return tuple(parse_point(item, f"point {number}") for number, item in enumerate(items, 1))
     return tuple(handle for handle, _ in parse_points(items))
 
 
@@ -88,13 +88,13 @@ def shortened(value: Any, length: int = 40) -> str:  # noqa: ANN401 - quoted in 
 
 
 def _pairs(items: Sequence[Any]) -> tuple[Pair, ...]:
-    if all(_is_point(item) for item in items):
+    if all(is_point(item) for item in items):
         return _spline_or_flat(items)
     return tuple(_ends(item, number) for number, item in enumerate(items, 1))
 
 
 def _spline_or_flat(items: Sequence[Any]) -> tuple[Pair, ...]:
-    points = [_point(item, f"point {number}") for number, item in enumerate(items, 1)]
+    points = [parse_point(item, f"point {number}") for number, item in enumerate(items, 1)]
     if isinstance(items[0], dict):
         if len(points) < 2:
             raise DragonError("the spline has only one point; it must lead from a handle to a target")
@@ -106,20 +106,20 @@ def _spline_or_flat(items: Sequence[Any]) -> tuple[Pair, ...]:
 
 def _ends(item: Any, number: int) -> Pair:  # noqa: ANN401 - any JSON
     """A pair, or a spline's first and last point."""
-    if not _is_list(item):
+    if not is_list(item):
         raise DragonError(f"entry {number} of the points is {_kind(item)}; {FORMS}")
     is_spline = bool(item) and isinstance(item[0], dict)
     if len(item) < 2 or (len(item) > 2 and not is_spline):
         raise DragonError(f"entry {number} of the points has {len(item)} entries where a handle and a target belong; {FORMS}")
-    return _point(item[0], f"the handle of pair {number}"), _point(item[-1], f"the target of pair {number}")
+    return parse_point(item[0], f"the handle of pair {number}"), parse_point(item[-1], f"the target of pair {number}")
 
 
-def _point(item: Any, name: str) -> Point:  # noqa: ANN401 - any JSON
+def parse_point(item: Any, name: str) -> Point:  # noqa: ANN401 - any JSON
     if isinstance(item, dict):
         if "x" not in item or "y" not in item:
             raise DragonError(f'{name} has no "x" and "y"')
         x, y = item["x"], item["y"]
-    elif _is_list(item) and len(item) == 2:
+    elif is_list(item) and len(item) == 2:
         x, y = item
     else:
         raise DragonError(f"{name} is {_kind(item)}, not [x, y]")
@@ -135,18 +135,18 @@ def _coordinate(value: Any, name: str) -> float:  # noqa: ANN401 - any JSON
     return float(value)
 
 
-def _is_point(item: Any) -> bool:  # noqa: ANN401 - any JSON
+def is_point(item: Any) -> bool:  # noqa: ANN401 - any JSON
     if isinstance(item, dict):
         return True
-    return _is_list(item) and len(item) == 2 and not any(_is_list(part) or isinstance(part, dict) for part in item)
+    return is_list(item) and len(item) == 2 and not any(is_list(part) or isinstance(part, dict) for part in item)
 
 
-def _is_list(item: Any) -> bool:  # noqa: ANN401 - any JSON
+def is_list(item: Any) -> bool:  # noqa: ANN401 - any JSON
     return isinstance(item, (list, tuple))
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401 - any JSON
-    if _is_list(value):
+    if is_list(value):
         return f"a list of {len(value)}"
     names = {dict: "an object", str: "a text", bool: "true or false", int: "a number", float: "a number", type(None): "empty"}
     return names.get(type(value), f"a {type(value).__name__}")

@@ -5,10 +5,11 @@ It is a :class:`~dragon_core.edits.move.Move` by an affine map: what a smaller o
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..errors import DragonError
-from ..imaging.affine import AffineWarp, Point, rotation_scale
+from ..imaging.affine import AffineWarp, Point, one_or_each, rotation_scale
 from ..imaging.mask_checks import check_mask
 from ..imaging.masks import centroids
 from .move import Move, MoveWeights, StartLatent
@@ -30,11 +31,10 @@ def resize(
     check_mask(mask)
     if min(scale) <= 0:
         raise DragonError(f"an object cannot be scaled by {min(scale):g}; use a scale above 0")
-    middles = centroids(mask)
     transform = AffineWarp(
         image_size=(mask.shape[-2], mask.shape[-1]),
         shift=shift,
         matrix=rotation_scale(rotation, scale),
-        centre=middles if len(middles) > 1 else middles[0],
+        centre=one_or_each(torch.tensor(centroids(mask), dtype=torch.float64)),
     )
     return Move(mask, transform, weights, start)

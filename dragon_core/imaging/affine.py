@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -65,17 +66,20 @@ class Placement(Protocol):
     def repeated(self, times: int) -> Placement:
         """For as many times the pictures: where each has a map of its own, all of them in turn."""
 
+    def chosen(self, rows: Sequence[int]) -> Placement:
+        """Of maps that pictures have of their own, those of the pictures ``rows``, in that order; one for all stays."""
+
 
 @dataclass(frozen=True)
 class AffineWarp:
     """T(p) = centre + matrix (p − centre) + shift. Points are (x, y) in pixels of an image of ``image_size`` (height, width).
 
-    ``centre``: one for all pictures of a batch, or one for each. ``source_size``: (height, width) of the picture that p lies in
-    where that is another one, as in pasting.
+    ``shift``, ``centre``: one for all pictures of a batch, or one for each. ``source_size``: (height, width) of the picture that p
+    lies in where that is another one, as in pasting.
     """
 
     image_size: tuple[int, int]
-    shift: Point = (0.0, 0.0)
+    shift: Point | tuple[Point, ...] = (0.0, 0.0)
     matrix: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
     centre: Point | tuple[Point, ...] = (0.0, 0.0)
     source_size: tuple[int, int] | None = None
@@ -91,7 +95,7 @@ class AffineWarp:
 
     @property
     def count(self) -> int:
-        return len(self.centres)
+        return max(len(self.centres), len(self.shifts))
 
     @property
     def samples_per_cell(self) -> int:
@@ -104,45 +108,57 @@ class AffineWarp:
         """(M, 2), one row where it serves all pictures."""
         return torch.tensor(self.centre, dtype=torch.float64).view(-1, 2)
 
+    @property
+    def shifts(self) -> Tensor:
+        """(M, 2), one row where it serves all pictures."""
+        return torch.tensor(self.shift, dtype=torch.float64).view(-1, 2)
+
     def forward(self, points: Tensor) -> Tensor:
-        """T of points (..., 2), or (M, ..., 2) where M > 1 pictures have centres of their own."""
-        centre, shift = self._centre_for(points), points.new_tensor(self.shift)
+        """T of points (..., 2), or (M, ..., 2) where M > 1 pictures have maps of their own."""
+        centre, shift = _over(points, self.centres), _over(points, self.shifts)
         return (points - centre) @ points.new_tensor(self.matrix).T + centre + shift
 
     def inverse(self, points: Tensor) -> Tensor:
         """T⁻¹ of points, likewise."""
-        centre, shift = self._centre_for(points), points.new_tensor(self.shift)
+        centre, shift = _over(points, self.centres), _over(points, self.shifts)
         return (points - centre - shift) @ torch.linalg.inv(points.new_tensor(self.matrix)).T + centre
 
     def inverted(self) -> AffineWarp:
         """The transform that undoes this one."""
         inverse = torch.linalg.inv(torch.tensor(self.matrix, dtype=torch.float64))
-        back = -(inverse @ torch.tensor(self.shift, dtype=torch.float64))
         (a, b), (c, d) = inverse.tolist()
         sizes = {} if self.source_size is None else {"image_size": self.source_size, "source_size": self.image_size}
-        return replace(self, matrix=((a, b), (c, d)), shift=(float(back[0]), float(back[1])), **sizes)
+        return replace(self, matrix=((a, b), (c, d)), shift=one_or_each(-self.shifts @ inverse.T), **sizes)
 
     def cropped(self, image_size: tuple[int, int], corner: Point) -> AffineWarp:
         """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
-        centres = tuple((x - corner[0], y - corner[1]) for x, y in self.centres.tolist())
-        return replace(self, image_size=image_size, centre=centres if len(centres) > 1 else centres[0])
+        return replace(self, image_size=image_size, centre=one_or_each(self.centres - torch.tensor(corner, dtype=torch.float64)))
 
     def scaled(self, image_size: tuple[int, int]) -> AffineWarp:
         """The same in a picture that was scaled to this size, by one factor for x and y."""
         factor = image_size[0] / self.image_size[0]
-        centres = tuple((factor * x, factor * y) for x, y in self.centres.tolist())
-        shift = (factor * self.shift[0], factor * self.shift[1])
-        return replace(self, image_size=image_size, shift=shift, centre=centres if len(centres) > 1 else centres[0])
+        return replace(self, image_size=image_size, shift=one_or_each(factor * self.shifts), centre=one_or_each(factor * self.centres))
 
     def repeated(self, times: int) -> AffineWarp:
-        """For as many times the pictures: where each has its own centre, all of them in turn."""
-        centres = self.centres.tolist()
-        return self if len(centres) == 1 else replace(self, centre=tuple((x, y) for x, y in centres) * times)
+        """For as many times the pictures: where each has its own shift or centre, all of them in turn."""
+        return self.chosen(list(range(self.count)) * times) if self.count > 1 else self
 
-    def _centre_for(self, points: Tensor) -> Tensor:
-        """The centres, to be broadcast over points: (2,) or (M, 1, ..., 1, 2)."""
-        centres = self.centres.to(points)
-        return centres[0] if len(centres) == 1 else centres.view(-1, *(1 for _ in points.shape[:-1]), 2)
+    def chosen(self, rows: Sequence[int]) -> AffineWarp:
+        """Of maps that pictures have of their own, those of the pictures ``rows``, in that order."""
+        shift, centre = (one_or_each(each[list(rows)] if len(each) > 1 else each) for each in (self.shifts, self.centres))
+        return replace(self, shift=shift, centre=centre)
+
+
+def one_or_each(points: Tensor) -> Point | tuple[Point, ...]:
+    """Points (M, 2) as :class:`AffineWarp` keeps them: a single one alone."""
+    each = tuple((float(x), float(y)) for x, y in points.tolist())
+    return each if len(each) > 1 else each[0]
+
+
+def _over(points: Tensor, each: Tensor) -> Tensor:
+    """One value (1, 2) or one a picture (M, 2), to be broadcast over points (..., 2): (2,) or (M, 1, ..., 1, 2)."""
+    each = each.to(points)
+    return each[0] if len(each) == 1 else each.view(-1, *(1 for _ in points.shape[:-1]), 2)
 
 
 def rotation_scale(degrees: float, scale: Point) -> tuple[tuple[float, float], tuple[float, float]]:

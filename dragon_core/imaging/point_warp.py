@@ -78,9 +78,10 @@ class Displacement:
         return Displacement((image_size[0], image_size[1]), factor * self.there, factor * self.back)
 
     def repeated(self, times: int) -> Displacement:
-        if self.there.shape[0] == 1:
-            return self
-        return replace(self, there=self.there.repeat(times, 1, 1, 1), back=self.back.repeat(times, 1, 1, 1))
+        return self.chosen(list(range(self.count)) * times)
+
+    def chosen(self, rows: Sequence[int]) -> Displacement:
+        return self if self.count == 1 else replace(self, there=self.there[list(rows)], back=self.back[list(rows)])
 
     def _at(self, field: Tensor, points: Tensor) -> Tensor:
         each = points if points.ndim == 4 else points.unsqueeze(0)

@@ -26,6 +26,7 @@ from ...dragon_core.diffusion.steps import unit_noise
 from ...dragon_core.diffusion.trajectory import Branch, Trajectory
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
+from ...dragon_core.edits.frames import by_latent_frames
 from ...dragon_core.errors import DragonError
 from . import residual
 from .backbones.base import Tokens
@@ -100,6 +101,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 "give both nodes the model behind the same LoRA loader"
             )
         reference = None if branch.reference is None else branch.reference.image_size
+        edits = by_latent_frames(edits, trajectory.latents.shape[1], trajectory.frames)
         edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference, trajectory.latents.shape[1])
         pull = strength if edits and self.backbone.gradients else 0.0
         super().__init__(resident(model) if pull > 0 else model)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import torch
 from comfy_api.latest import io
 
+from ...dragon_core.document.tracks import parse_tracks
 from ...dragon_core.edits.chain import Chain
+from ...dragon_core.edits.frames import shifts_along
 from ...dragon_core.edits.move import Move, MoveWeights, StartLatent
 from ...dragon_core.imaging.affine import AffineWarp
+from ...dragon_core.imaging.mask_checks import check_mask
 from ..schema.energy_inputs import energy_input, energy_output, weight
-from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
+from ..schema.links import CATEGORY, TracksLink, advanced, named, searched_as, stacked
 
 
 class DragonMoveLoss(io.ComfyNode):
@@ -51,6 +55,17 @@ class DragonMoveLoss(io.ComfyNode):
                         tooltip="White over what the old place should come to look like, in your picture. Without one: what is near it.",
                     )
                 ),
+                advanced(
+                    io.MultiType.Input(
+                        "tracks",
+                        types=[io.String, TracksLink],
+                        optional=True,
+                        tooltip=(
+                            "For videos and batches: where it goes, frame by frame, from a spline editor or a node that makes TRACKS. "
+                            "What lies at a track's first point follows it; dx and dy are added. As many points as frames."
+                        ),
+                    )
+                ),
                 energy_input(),
             ],
             outputs=[energy_output()],
@@ -68,11 +83,14 @@ class DragonMoveLoss(io.ComfyNode):
         w_inpaint: float,
         start_latent: StartLatent,
         fill: torch.Tensor | None = None,
+        tracks: str | Mapping[str, Any] | None = None,
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
-            mask = stacked(mask)
-            shift = AffineWarp(image_size=(mask.shape[-2], mask.shape[-1]), shift=(dx, dy))
+            mask, shift = stacked(mask), (float(dx), float(dy))
+            check_mask(mask)
+            mask, shifts = (mask, shift) if tracks is None else shifts_along(mask, *parse_tracks(tracks), shift)
+            transform = AffineWarp(image_size=(mask.shape[-2], mask.shape[-1]), shift=shifts)
             weights = MoveWeights(w_edit, w_content, w_contrast, w_inpaint)
-            move = Move(mask, shift, weights, start_latent, None if fill is None else stacked(fill))
+            move = Move(mask, transform, weights, start_latent, None if fill is None else stacked(fill))
         return io.NodeOutput((*(energy or ()), move))

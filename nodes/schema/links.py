@@ -24,6 +24,8 @@ BranchLink = io.Custom("DRAGON_BRANCH")
 EnergyLink = io.Custom("DRAGON_ENERGY")
 ReadingsLink = io.Custom("DRAGON_READINGS")
 CropLink = io.Custom("DRAGON_CROP")
+#: ComfyUI's own, which 0.3 has not.
+TracksLink = io.Custom("TRACKS")
 
 CATEGORY = "Dragon"
 

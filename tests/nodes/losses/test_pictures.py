@@ -42,6 +42,23 @@ def test_batch(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any, mas
         assert not changed(both[i : i + 1], alone)
 
 
+def test_each_picture_of_a_batch_has_its_place(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any) -> None:
+    """Where tracks say so: drafted and pulled as if each were alone."""
+    scene = make_scene(batch=2)
+    tracks = '[{"x": 22, "y": 24}, {"x": 38, "y": 32}]'
+    settings = {"guide_every_until": 0.5, "cfg": 1.0, "energy_scale": 0.5}
+    energy = move(scene, dx=16, dy=0, tracks=tracks, start_latent="keep")
+    both, drafts = sample(scene, energy=energy, **settings), run("DragonDraft", image=scene.image, energy=energy)[0]
+    for i, (dx, dy) in enumerate([(16, 0), (32, 8)]):
+        one = {"samples": scene.latent["samples"][i : i + 1]}
+        trajectory, _, _ = run("DragonInvert", model=mini.model, positive=scene.positive, latent=one, steps=4)
+        (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
+        energy = move(scene, dx=dx, dy=dy, start_latent="keep")
+        assert not changed(both[i : i + 1], sample(scene, branch=branch, energy=energy, **settings))
+        assert not changed(drafts[i : i + 1], run("DragonDraft", image=scene.image[i : i + 1], energy=energy)[0])
+    assert changed(both[:1], both[1:])
+
+
 def test_one_source_many_starts(make_scene: Any, scene: Any, run: Any, mini: Any, move: Any) -> None:
     """In SamplerCustomAdvanced a batch of start latents may share one trajectory."""
     given = {"model": mini.model, "positive": scene.positive, "negative": scene.negative, "branch": scene.branch, "cfg": 3.0}

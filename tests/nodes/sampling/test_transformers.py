@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -255,6 +256,41 @@ def test_a_moving_square_stays_moved_in_all_frames(family: Transformer, run: Any
             assert float(result[:, :, frame][arrived].mean()) > 2.5
             assert float(result[:, :, frame][source & ~arrived].mean()) < 1.5
     assert float((edit(made, branch=branch) - latent).abs().max()) < 1e-4, "no edit is the source"
+
+
+@pytest.mark.parametrize("written", ["splines", "TRACKS"])
+@pytest.mark.parametrize("family", [*VIDEOS, QWEN_IMAGE], ids=str)
+def test_a_square_that_stood_still_goes_along_a_track(family: Transformer, written: str, run: Any, shot: Any, edit: Any) -> None:
+    """A token a frame to the right, from where it stands; its old place is empty in every frame but the first."""
+    made = shot(family)
+    token, frames = family.tokens, max(1, family.frames)
+    latent = torch.zeros_like(made.latent)
+    latent[..., 2 * token : 4 * token, 2 * token : 4 * token] = 3.0
+    mask = torch.zeros_like(made.mask)
+    mask[:, 2 * token * 8 : 4 * token * 8, 2 * token * 8 : 4 * token * 8] = 1
+    places = [(24 * token + 8 * token * frame, 24 * token) for frame in range(frames)]
+    forms = {
+        "splines": json.dumps([{"x": x, "y": y} for x, y in places]),
+        "TRACKS": {"track_path": torch.tensor(places).float().unsqueeze(1), "track_visibility": torch.ones(frames, 1)},
+    }
+    given = {"positive": made.positive, "latent": {"samples": latent}, "steps": STEPS, "scheduler": "simple", "method": "renoise"}
+    trajectory, *_ = run("DragonInvert", model=made.model, **given)
+    (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
+    (energy,) = run("DragonMoveLoss", mask=mask, dx=0, dy=0, start_latent="swap", tracks=forms[written])
+    result = edit(made, branch=branch, energy=energy, hold_object_until=1.0)
+    for frame in range(frames):
+        assert float((result[:, :, frame] - latent[:, :, frame].roll(frame * token, -1)).abs().max()) < 1e-4, frame
+
+
+def test_masks_of_every_frame_of_a_packed_video(run: Any, shot: Any, edit: Any, moved: Any) -> None:
+    """Nine frames that a latent of three holds: the same masks serve the sampler and, as nine pictures, Dragon Draft."""
+    made = shot(WAN_VIDEO)
+    three = torch.cat([made.mask, made.mask.roll(8, 1), made.mask.roll(16, 1)])
+    nine = three.repeat_interleave(torch.tensor([1, 4, 4]), 0)
+    assert torch.equal(edit(made, energy=moved(made, nine)), edit(made, energy=moved(made, three)))
+    image = torch.rand(9, *made.mask.shape[1:], 3, generator=torch.Generator().manual_seed(0))
+    draft = run("DragonDraft", image=image, energy=moved(made, nine))[0]
+    assert draft.shape == image.shape and not torch.equal(draft, image)
 
 
 def test_one_frame_of_a_video_that_is_edited_alone(run: Any, shot: Any, edit: Any, moved: Any) -> None:

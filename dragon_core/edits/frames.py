@@ -1,0 +1,67 @@
+"""Edits of videos: a place for each frame, and one edit for all frames that a video's latent holds in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DragonError
+from ..imaging.affine import Point
+from ..imaging.masks import centroids
+from .base import AnyEdit, Edit, replaced
+
+#: How many frames a latent's frame holds after the first one, which stands alone, in the VAEs of the video models that there are.
+PACKED = (4, 6, 8)
+
+
+def shifts_along(mask: Tensor, path: Tensor, seen: Tensor, shift: Point = (0.0, 0.0)) -> tuple[Tensor, tuple[Point, ...]]:
+    """The object's mask in each of T frames, (T, H, W), and by what its edit moves it there, in pixels.
+
+    What lies at the first points of a path goes along it, the mean of those that are seen; ``shift`` is added. A video's object that
+    moves by itself (a mask for each frame) ends on the path all the same, as its own way is taken off. mask: (1 or T, H, W).
+    path: (T, N, 2) in pixels (x, y). seen: bool (T, N).
+    """
+    frames = len(path)
+    if len(mask) not in (1, frames):
+        raise DragonError(f"the tracks have {frames} points and there are {len(mask)} masks: both need one for each frame")
+    weight = torch.where(seen.any(1, keepdim=True), seen, torch.ones_like(seen)).to(path)
+    along = ((path - path[:1]) * weight.unsqueeze(-1)).sum(1) / weight.sum(1, keepdim=True)
+    middles = torch.tensor(centroids(mask), dtype=torch.float64)
+    own = along - (middles - middles[:1]) + torch.tensor(shift, dtype=torch.float64)
+    return mask.expand(frames, -1, -1), tuple((float(x), float(y)) for x, y in own.tolist())
+
+
+def by_latent_frames(edits: Sequence[Edit], latents: int, frames: int) -> tuple[Edit, ...]:
+    """A chain whose masks are one a frame of the videos, with one a frame of their latents instead: all that their frames cover.
+
+    ``latents``: frames of all videos' latents together; ``frames``: of each. Chains of other numbers of masks stay as they are.
+    """
+    return tuple(_packed(edit, latents, frames) for edit in edits) if frames > 1 else tuple(edits)
+
+
+def _packed(edit: AnyEdit, latents: int, frames: int) -> AnyEdit:
+    changes: dict[str, Any] = {}
+    for field in fields(edit):  # type: ignore[arg-type]
+        value = getattr(edit, field.name)
+        if field.name == "carried":
+            changes[field.name] = _packed(value, latents, frames)
+        elif isinstance(value, Tensor) and value.ndim == 3 and (groups := _groups(len(value), latents, frames)):
+            changes[field.name] = torch.stack([value[group].amax(0) for group in groups])
+        elif field.name == "transform" and (groups := _groups(value.count, latents, frames)):
+            changes[field.name] = value.chosen([group[len(group) // 2] for group in groups])
+    return replaced(edit, **changes) if changes else edit
+
+
+def _groups(count: int, latents: int, frames: int) -> list[list[int]]:
+    """Which of ``count`` frames each latent's frame holds; none where ``count`` is not the frames of such videos."""
+    videos = latents // frames
+    each, odd = divmod(count, videos)
+    packed = next((n for n in PACKED if each == 1 + n * (frames - 1)), None)
+    if odd or packed is None:
+        return []
+    in_one = [[0], *([1 + n * packed + i for i in range(packed)] for n in range(frames - 1))]
+    return [[video * each + i for i in group] for video in range(videos) for group in in_one]
