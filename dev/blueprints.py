@@ -270,8 +270,9 @@ class Inside:
                 self._link(self.by_id[origin], origin_slot, target, target_slot, kind)
             elif (origin, origin_slot) not in outside:  # a mask that is now drawn
                 self._link(self.canvas, slot(self.canvas["outputs"], "mask"), target, target_slot, kind)
-            elif outside[origin, origin_slot] == next(iter(recipe.pictures)):
-                self._link(self.crop, slot(self.crop["outputs"], "image"), target, target_slot, kind)
+            elif outside[origin, origin_slot] in recipe.pictures:
+                is_first = outside[origin, origin_slot] == next(iter(recipe.pictures))
+                self._link(self.crop, slot(self.crop["outputs"], "image" if is_first else "reference"), target, target_slot, kind)
             else:
                 wanted[outside[origin, origin_slot]].append((node, target_slot))
         self._wire_crop(wanted)
@@ -300,7 +301,7 @@ class Inside:
         result = titled(self.graph, "DragonComposite")
         wanted[first].append((self.crop, slot(self.crop["inputs"], "image")))
         if others:
-            wanted[others[0]].append((self.uncrop, slot(self.uncrop["inputs"], "reference")))
+            wanted[others[0]].append((self.crop, slot(self.crop["inputs"], "reference")))
         for origin, output, target, into in (
             (loss, "energy", self.crop, "energy"),
             (self.crop, "crop", self.uncrop, "crop"),

@@ -78,6 +78,9 @@ class Appearance(ReferenceEdit):
     def cropped_reference(self, reference_size: tuple[int, int]) -> Appearance:
         return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
 
+    def within_reference(self, window: CropWindow) -> Appearance:
+        return replaced(self, reference_mask=window.taken_mask(self.reference_mask))
+
     def on(self, device: torch.device, repeats: int) -> Appearance:
         mask, reference_mask = (for_rows(each, device, repeats) for each in (self.mask, self.reference_mask))
         return replaced(self, mask=mask, reference_mask=reference_mask)

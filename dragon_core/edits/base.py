@@ -160,9 +160,18 @@ class ReferenceEdit(Edit):
     def needs_reference(self) -> bool:
         return True
 
+    @property
+    def lies_over(self) -> bool:
+        """Whether the second picture lies over the first, place for place, so that both are cropped alike."""
+        return False
+
     @abstractmethod
     def cropped_reference(self, reference_size: tuple[int, int]) -> Self:
         """This edit on the middle (height, width) of the second picture, which is what a VAE keeps of it."""
+
+    @abstractmethod
+    def within_reference(self, window: CropWindow) -> Self:
+        """This edit with a crop of the second picture in that one's place. What it takes lies in the window."""
 
     @abstractmethod
     def reference_region(self, size: tuple[int, int]) -> Tensor:
@@ -174,6 +183,11 @@ def required(reference: Tensor | None) -> Tensor:
     if reference is None:
         raise DragonError(NO_REFERENCE)
     return reference
+
+
+def on_reference(edits: Sequence[Edit], size: tuple[int, int]) -> tuple[Edit, ...]:
+    """A chain on the middle (height, width) of the second picture, which is what a VAE keeps of it."""
+    return tuple(edit.cropped_reference(size) if isinstance(edit, ReferenceEdit) else edit for edit in edits)
 
 
 def reference_edits(edits: Sequence[Edit]) -> tuple[ReferenceEdit, ...]:

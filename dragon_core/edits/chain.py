@@ -18,7 +18,7 @@ from ..diffusion.guidance import Energies
 from ..diffusion.noise_model import VP, NoiseModel
 from ..errors import DragonError
 from ..imaging.masks import FAINT, Regions, either, feathered, grown
-from .base import Edit, ReferenceEdit, replaced
+from .base import Edit, ReferenceEdit, on_reference, replaced
 
 log = logging.getLogger(__name__)
 
@@ -246,8 +246,7 @@ def fitted(
         if any(edit.needs_reference for edit in edits):
             raise DragonError(NO_REFERENCE)
         return tuple(edit.cropped(image_size) for edit in edits)
-    on_second = (edit.cropped_reference(reference_size) if isinstance(edit, ReferenceEdit) else edit for edit in edits)
-    return tuple(edit.cropped(image_size) for edit in on_second)
+    return tuple(edit.cropped(image_size) for edit in on_reference(edits, reference_size))
 
 
 def by(convention: Convention, edits: Sequence[Edit]) -> tuple[Edit, ...]:

@@ -100,6 +100,9 @@ class Paste(ReferenceEdit):
     def cropped_reference(self, reference_size: tuple[int, int]) -> Paste:
         return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
 
+    def within_reference(self, window: CropWindow) -> Paste:
+        return replaced(self, reference_mask=window.taken_mask(self.reference_mask), scale=self.scale / window.scale)
+
     def on(self, device: torch.device, repeats: int) -> Paste:
         same = self.reference_mask.device == device
         return self if same else replaced(self, reference_mask=self.reference_mask.to(device))

@@ -239,6 +239,13 @@ class LocalSimilarityToReference(LocalSimilarity, ReferenceEdit):
         cropped_mask(self.mask, reference_size, "mask", "second picture")  # refuses a picture of another size
         return self
 
+    @property
+    def lies_over(self) -> bool:
+        return True
+
+    def within_reference(self, window: CropWindow) -> Self:
+        return self  # its mask is the first picture's
+
     def reference_region(self, size: tuple[int, int]) -> Tensor:
         return on_grid(self.mask, size)
 

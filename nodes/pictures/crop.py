@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from comfy_api.latest import io
+from comfy_execution.graph import ExecutionBlocker
 from einops import rearrange
 
 from ...dragon_core.edits.chain import Chain
@@ -42,18 +43,30 @@ class DragonCrop(io.ComfyNode):
                     step=0.05,
                     tooltip="How much the crop shows on each side of the edit, as a share of the edit's size. Shadows need room, too.",
                 ),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="The second picture, for paste and appearance, of any size: what lies around what is taken there.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The crop: to VAEEncode, Dragon Draft and Dragon Composite."),
                 EnergyLink.Output(display_name="energy", tooltip="The edit on the crop: to the sampler, the draft and the composite."),
                 CropLink.Output(display_name="crop", tooltip="Where the crop lies: to Dragon Uncrop."),
+                io.Image.Output(display_name="reference", tooltip="What is taken of the second picture: to its VAEEncode and the draft."),
             ],
         )
 
     @classmethod
-    def execute(cls, image: torch.Tensor, energy: Chain, side: int = 512, surroundings: float = 0.5) -> io.NodeOutput:
+    def execute(
+        cls, image: torch.Tensor, energy: Chain, side: int = 512, surroundings: float = 0.5, reference: torch.Tensor | None = None
+    ) -> io.NodeOutput:
         with named(cls):
-            picture = planes(image)
-            crop = crop_for(energy or (), picture, side, surroundings)
-            part = rearrange(crop.window.taken(picture), "b c h w -> b h w c")
-            return io.NodeOutput(part, edits_in(crop), crop)
+            picture, second = planes(image), None if reference is None else planes(reference, "the reference")
+            crop = crop_for(energy or (), picture, side, surroundings, second)
+            parts: list[torch.Tensor | ExecutionBlocker] = [rearrange(crop.window.taken(picture), "b c h w -> b h w c")]
+            if second is None or crop.reference_window is None:
+                parts.append(ExecutionBlocker("DragonCrop: there is no second picture: connect it to reference"))
+            else:
+                parts.append(rearrange(crop.reference_window.taken(second), "b c h w -> b h w c"))
+            return io.NodeOutput(parts[0], edits_in(crop), crop, parts[1])

@@ -32,7 +32,7 @@ class DragonUncrop(io.ComfyNode):
                     optional=True,
                     tooltip="Where the edited crop may differ, from DragonSampler. Without it anywhere in the crop, for shadows.",
                 ),
-                io.Image.Input("reference", optional=True, tooltip="The second picture, for paste and appearance."),
+                io.Image.Input("reference", optional=True, tooltip="The second picture, for paste and appearance, if DragonCrop has none."),
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The result, as large as the picture that was cropped.")],
         )
@@ -53,7 +53,7 @@ class DragonUncrop(io.ComfyNode):
             second = None if reference is None else planes(reference, "the reference")
             if second is not None:
                 counts["references"] = len(second)
-            elif any(edit.needs_reference for edit in crop.edits):
+            elif crop.reference is None and any(edit.needs_reference for edit in crop.edits):
                 raise DragonError(NO_REFERENCE)
             if any(count not in (1, max(counts.values())) for count in counts.values()):
                 told = ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +21,14 @@ every = pytest.mark.parametrize("recipe", BLUEPRINTS, ids=lambda recipe: recipe.
 ARROWS = [[0.383, 0.641, 0.766, 0.586], [0.102, 0.641, 0.383, 0.586]]
 
 
-def drawn(recipe: Blueprint) -> str:
-    """The template's mask, moved a little, or arrows: what a user would draw on the face."""
+def drawn(recipe: Blueprint, times: int = 1) -> str:
+    """The template's mask, moved a little, or arrows: what a user would draw on the face. `times`: on a picture so much larger."""
     if "points" in recipe.drawn:
         return json.dumps({"version": 1, "size": [256, 256], "arrows": ARROWS, "objects": []})
     masks = {"DragonPasteLoss": "paste_second", "DragonAppearanceLoss": "appearance", "DragonInpaintLoss": "remove"}
     name = next((name for loss, name in masks.items() if loss == recipe.drawn["mask"][0]), "move")
     with Image.open(WORKFLOWS / "inputs" / f"dragon_{name}_mask.png") as picture:
-        cells = np.asarray(picture.convert("L")) > 127
+        cells = np.kron(np.asarray(picture.convert("L")) > 127, np.ones((times, times), bool))
     mask = {"size": [cells.shape[1], cells.shape[0]], "runs": encode_runs(cells)}
     thing = {"mask": mask, "move": [0.25, 0], "scale": [1, 1], "rotation": 0}
     return json.dumps({"version": 1, "size": [cells.shape[1], cells.shape[0]], "arrows": [], "objects": [thing]})
@@ -81,7 +83,10 @@ def test_it_is_a_prompt(server: Server, recipe: Blueprint) -> None:
                 assert link[0] != loss, f"{node['class_type']}.{into} has the edit of the whole picture"
             if isinstance(link, list) and link == prompt[crop]["inputs"]["image"]:
                 assert name in (crop, canvas), f"{node['class_type']}.{into} has the whole picture"
-    assert ("reference" in prompt[uncrop]["inputs"]) == (len(recipe.pictures) > 1)
+    if len(recipe.pictures) > 1:  # the second, too
+        second = prompt[crop]["inputs"]["reference"]
+        users = [name for name, node in prompt.items() for link in node["inputs"].values() if link == second]
+        assert users == [each for each in users if each in (crop, canvas)]
     (saved,) = workflow.of_type(prompt, "SaveImage")
     assert prompt[saved]["inputs"]["images"][0] == uncrop
     (sampler,) = workflow.of_type(prompt, "DragonSampler")
@@ -89,6 +94,28 @@ def test_it_is_a_prompt(server: Server, recipe: Blueprint) -> None:
     shared = {name: value for name, value in prompt[sampler]["inputs"].items() if not isinstance(value, list)}
     (theirs,) = workflow.of_type(template, "DragonSampler")
     assert shared.items() <= template[theirs]["inputs"].items()
+
+
+def test_a_large_second_picture_costs_no_more(server: Server, tmp_path: Path) -> None:
+    """Pasted from a picture of nine times the model's pixels: cropped like the first, and what arrives looks as from the small one."""
+    recipe = next(each for each in BLUEPRINTS if each.name == "Dragon paste")
+    results = []
+    for times in (1, 3):
+        prompt = workflow.to_prompt(blueprints.shown(recipe, drawn(recipe, times), "dragon_test"), server.client.object_info(), recipe.name)
+        (crop,) = workflow.of_type(prompt, "DragonCrop")
+        prompt[crop]["inputs"]["side"] = 256
+        (paste,) = workflow.of_type(prompt, "DragonPasteLoss")
+        prompt[paste]["inputs"] |= {"x": 150, "y": 170, "scale": 1 / times}
+        second = prompt[prompt[crop]["inputs"]["reference"][0]]["inputs"]
+        with Image.open(WORKFLOWS / "inputs" / "dragon_paste_second.png") as small:
+            size = (times * small.width, times * small.height)
+            small.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(tmp_path / f"{times}.png")
+        second["image"] = server.client.upload_image(tmp_path / f"{times}.png", f"second_{times}.png")
+        (saved,) = server.client.run(prompt).images
+        with Image.open(BytesIO(server.client.fetch(saved))) as result:
+            results.append(np.asarray(result.convert("RGB")).astype(float))
+    assert results[0].shape == results[1].shape
+    assert np.abs(results[0] - results[1]).mean() < 1
 
 
 def test_values_of_a_subgraphs_own_are_refused(server: Server) -> None:
