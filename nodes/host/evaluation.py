@@ -1,10 +1,9 @@
-"""One step's evaluations: the decoder tapped, the positive conditioning differentiated, and what a run remembers between steps."""
+"""One step's evaluations: the decoder tapped, and the positive conditioning differentiated."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_patcher
@@ -15,18 +14,14 @@ from torch import Tensor, nn
 
 from ...dragon_core.diffusion.convention import OURS, Convention
 from ...dragon_core.diffusion.features import Features, Views
-from ...dragon_core.diffusion.guidance import GuidanceScale, masked_gradient, polyak_step
+from ...dragon_core.diffusion.guidance import masked_gradient, polyak_step
 from ...dragon_core.diffusion.noise_model import NoiseModel
-from ...dragon_core.diffusion.sharing import Sharing
-from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
-from .backbones.base import SharedAttention, Tokens
 from .gradients import ATTENTION, differentiable, differentiable_attention
-from .memory import MIB, Tally, offload_for
+from .memory import offload_for
+from .run import BranchOutputs, BranchStep, EnergyReading, Run
 from .tokens import STATE, Enough, TokenExchange, exchange_tokens
-
-log = logging.getLogger(__name__)
 
 #: Keeps sums of shares from zero where every conditioning's mask is; what is divided is zero there, too.
 SMALLEST_SHARE = 1e-6
@@ -88,72 +83,6 @@ class DecoderTap:
         features = self.convention.brought_to_grid(tuple(self.features))
         self.features.clear()
         return features
-
-
-@dataclass(frozen=True)
-class BranchOutputs:
-    """What one evaluation of a known picture yields: decoder tokens and, where it is to guide, features on the common grid."""
-
-    features: Features
-    tokens: Tokens
-    #: What its prediction misses of the picture, x0 − x̂0, where the picture does not lie on the model's own path.
-    missing: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class BranchStep:
-    """The known pictures at one step: the source and, where the edits take from it, the second picture.
-
-    tokens: what the generation sees of them.
-    """
-
-    step: int
-    sigma: float
-    source: BranchOutputs
-    reference: BranchOutputs | None
-    tokens: Tokens
-    residual: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class EnergyReading:
-    """Energies of one guided evaluation, for those who want to see why an edit failed: by picture, (B,). ``step``: 0 … ``steps`` - 1."""
-
-    step: int
-    steps: int
-    sigma: float
-    edit: Tensor
-    content: Tensor
-    relative_size: Tensor
-
-
-@dataclass
-class Run:
-    """Everything that lives as long as one sampling run."""
-
-    pictures: tuple[Trajectory, ...]
-    first: int
-    blocks: tuple[int, ...]
-    layout: chain.Layout | None
-    scale: GuidanceScale
-    sharing: Sharing | None
-    attention: SharedAttention | None = None
-    convention: Convention = OURS
-    path: Tensor | None = None
-    branch_step: BranchStep | None = None
-    on_features: dict[tuple[int, int, int], chain.Layout] = field(default_factory=dict)
-    readings: list[EnergyReading] = field(default_factory=list)
-    slowed: bool = False
-
-    def account(self, tally: Tally) -> None:
-        """Says once a run that memory was short."""
-        if tally.offloaded and not self.slowed:
-            self.slowed = True
-            log.info(
-                "Dragon: the GPU's memory is short: %.0f MiB of each guided step go to RAM and back, which takes time. A smaller picture "
-                "or an fp16 checkpoint needs less.",
-                tally.offloaded / MIB,
-            )
 
 
 def until_enough(executor: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -28,11 +28,11 @@ from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.frames import by_latent_frames
 from ...dragon_core.errors import DragonError
-from . import residual
-from .backbones.base import Tokens
-from .evaluation import BranchOutputs, BranchStep, DecoderTap, EnergyReading, GuidedEvaluation, Run, until_enough, with_patch, wrap
+from .evaluation import GuidedEvaluation, with_patch
 from .gradients import make_differentiable, out_of_inference
+from .known_pictures import branch_step_at
 from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident, weight_patches
+from .run import BranchStep, EnergyReading, Run
 from .tokens import SHARING, STATE
 
 log = logging.getLogger(__name__)
@@ -334,7 +334,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         transfers = self.residual > 0 and any(picture.renoised for picture in run.pictures)
         if transfers and run.layout is None:
             return self._unedited(x, sigma, options, seed, stock)
-        branch_step = self._branch_step(step, timestep, options, guided, share) if guided or share or transfers else None
+        branch_step = branch_step_at(self, step, timestep, options, guided, share) if guided or share or transfers else None
         with ExitStack() as stack:
             mine = with_patch(options, None, None)
             if run.attention is not None:
@@ -400,85 +400,3 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         if self.run is None:
             raise DragonError("the guider was asked for a prediction outside of sampling")
         return self.run
-
-    def _branch_step(self, step: int, timestep: Tensor, options: Options, guided: bool, share: bool) -> BranchStep:
-        """Tokens and, for guidance, features of the known pictures at this step, from one evaluation each; kept for its repeats."""
-        run = self.running()
-        known, sigma = run.branch_step, float(timestep[0])
-        if known is None or known.sigma != sigma or (guided and not known.source.features):
-            source, *others = (self._branch_outputs(i, timestep, options, guided, share) for i in range(len(self.known)))
-            reference = others[0] if others else None
-            tokens: Tokens = {}
-            if share and run.attention is not None:
-                others_tokens = reference.tokens if reference else None
-                tokens = run.attention.joined(source.tokens, others_tokens, self._edited_tokens(timestep, options))
-            known = run.branch_step = BranchStep(step, sigma, source, reference, tokens, residual.edited(run, source, reference))
-        return known
-
-    def _edited_tokens(self, timestep: Tensor, options: Options) -> Tokens | None:
-        """Those of the edited trajectory at this step, where attention wants to see it."""
-        run = self.running()
-        if run.path is None or run.attention is None or not run.attention.sees_edited:
-            return None
-        edited = replace(run.pictures[0], latents=run.path)
-        return self._evaluated(edited, timestep, options, self.known[0], False, True, missed=False).tokens
-
-    def _branch_outputs(self, index: int, timestep: Tensor, options: Options, guided: bool, share: bool) -> BranchOutputs:
-        """The source (0) or the second picture (1) at a step of its trajectory: one evaluation, or two where features are wanted under
-        another prompt. Each ends as soon as it has given what is wanted.
-        """
-        picture, known, compared = self.running().pictures[index], self.known[index], self.compared[index]
-        if not guided or known is compared:
-            return self._evaluated(picture, timestep, options, known, guided, share)
-        features = self._evaluated(picture, timestep, options, compared, True, False, missed=False).features
-        if not share and not self._transfers(picture):
-            return BranchOutputs(features, {})
-        return replace(self._evaluated(picture, timestep, options, known, False, share), features=features)
-
-    def _transfers(self, picture: Trajectory) -> bool:
-        """Whether what the model misses of a known picture is taken along with the edit."""
-        return self.residual > 0 and picture.renoised and bool(self.edits)
-
-    def _evaluated(
-        self,
-        picture: Trajectory,
-        timestep: Tensor,
-        options: Options,
-        conds: list[Options],
-        guided: bool,
-        share: bool,
-        missed: bool = True,
-    ) -> BranchOutputs:
-        """One evaluation of a known picture, under one prompt: features where it is to guide, tokens where they are shared."""
-        run = self.running()
-        x = as_video(picture.at(float(timestep[0])).to(timestep.device, torch.float32), picture.frames)
-        timestep = timestep[: timestep.shape[0] // max(1, self.branch.trajectory.frames)]
-        x = x if x.shape[0] == timestep.shape[0] else x.expand(timestep.shape[0], *x.shape[1:])
-        # One prompt is enough to look at the picture with: the first of the whole picture that is on at this noise level.
-        whole = (cond for cond in conds if "area" not in cond)
-        conditioning = next((cond for cond in whole if comfy.samplers.get_area_and_mult(cond, x, timestep) is not None), None)
-        if conditioning is None:
-            raise DragonError(
-                "at this step the inversion has no prompt for the whole picture (timestep ranges, ConditioningSetArea, ConditioningSetMask "
-                "with mask bounds): invert with one"
-            )
-        last = run.attention.last_block if share and run.attention is not None else None
-        tokens_last = last is not None and (not guided or last >= run.blocks[-1])
-        missed = missed and self._transfers(picture)
-        ends = not missed and (not share or (last is not None and not tokens_last))
-        tap = DecoderTap(run.blocks, run.convention, ends) if guided else None
-        tokens: Tokens = {}
-        with ExitStack() as stack:
-            mine = with_patch(options, None, tap)
-            if run.attention is not None and share:
-                mine, tokens = stack.enter_context(run.attention.collecting(mine, x, tokens_last and not missed))
-            elif run.attention is not None:
-                mine = stack.enter_context(run.attention.sharing(mine, x, None))
-            wrap(mine, until_enough)
-            (predicted,) = comfy.samplers.calc_cond_batch(self.inner_model, [[conditioning]], x, timestep, mine)
-        missing = None
-        if missed:
-            seen = tokens if share and self.backbone.gradients else None  # a transformer's are turned to where the edit puts them
-            generated = residual.as_generated(self, predicted, conditioning, x, timestep, options, seen)
-            missing = picture.latents[-1].to(x) - as_pictures(generated)
-        return BranchOutputs(tap.to_grid() if tap else (), tokens, missing)

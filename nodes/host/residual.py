@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...dragon_core.edits import chain
-from .evaluation import BranchOutputs, Run, with_patch
+from .evaluation import with_patch
+from .run import BranchOutputs, Run
 
 if TYPE_CHECKING:
     from .guider import DragonGuidance

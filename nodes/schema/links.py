@@ -2,7 +2,7 @@
 
 DRAGON_TRAJECTORY carries a :class:`~dragon_core.diffusion.trajectory.Trajectory`, DRAGON_BRANCH a `Branch` of the same module,
 DRAGON_ENERGY a tuple of edits in the order they were chained, DRAGON_CROP a :class:`~dragon_core.edits.crop.Crop`, DRAGON_READINGS a
-tuple of `host.evaluation.EnergyReading`, one for each guided evaluation.
+tuple of `host.run.EnergyReading`, one for each guided evaluation.
 """
 
 from __future__ import annotations

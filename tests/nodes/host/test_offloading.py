@@ -241,8 +241,8 @@ def test_a_cpu_has_nothing_to_gain(memory: Any, unet: Any, z: Tensor, pack: Any)
 
 
 def test_the_log_says_it_once_a_run(pack: Any, memory: Any, caplog: pytest.LogCaptureFixture) -> None:
-    evaluation = pack.submodule("nodes.host.evaluation")
-    run = evaluation.Run(pictures=(), first=0, blocks=(), layout=None, scale=None, sharing=None)
+    state = pack.submodule("nodes.host.run")
+    run = state.Run(pictures=(), first=0, blocks=(), layout=None, scale=None, sharing=None)
     with caplog.at_level(logging.INFO):
         run.account(memory.Tally())
         assert not caplog.records
