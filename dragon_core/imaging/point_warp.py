@@ -162,7 +162,7 @@ def _walk(points: Tensor, start: Tensor, end: Tensor, radius: float, inside: Ten
     hops = _hops(start, end, radius, inside, image_size)
     for hop in range(hops):
         here, there = (torch.lerp(start, end, share / hops) for share in (hop, hop + 1))
-        deep = sample(inside[None], points[None, None], image_size).reshape(-1, 1)
+        deep = _depth_at(points, inside, image_size).unsqueeze(1)
         off = (_nearest(points, here).unsqueeze(1) - radius).clamp(min=0)
         fade = torch.where(deep.isinf(), torch.ones_like(deep), deep.square() / (deep.square() + off.square()).clamp(min=NEARLY))
         points = points + fade * _blocks(points, here, there)
@@ -171,9 +171,16 @@ def _walk(points: Tensor, start: Tensor, end: Tensor, radius: float, inside: Ten
 
 def _hops(start: Tensor, end: Tensor, radius: float, inside: Tensor, image_size: tuple[int, int]) -> int:
     """Enough of them that none is long beside the room that an anchor has."""
-    room = torch.minimum(*(sample(inside[None], a[None, None], image_size).flatten() for a in (start, end)))
+    room = torch.minimum(*(_depth_at(anchors, inside, image_size) for anchors in (start, end)))
     each = (end - start).norm(dim=1) / (HOP * (room + radius)).clamp(min=1.0)
     return min(MOST_HOPS, max(1, math.ceil(float(each.max()))))
+
+
+def _depth_at(points: Tensor, inside: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """How deep the points (P, 2) lie in an area of so deep cells (1, h, w): (P,)."""
+    if inside.isinf().any():  # all are; between infinities nothing can be interpolated: on a cell's middle the next one counts 0 times
+        return torch.full_like(points[:, 0], math.inf)
+    return sample(inside[None], points[None, None], image_size).flatten()
 
 
 def _blocks(points: Tensor, start: Tensor, end: Tensor) -> Tensor:

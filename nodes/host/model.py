@@ -105,6 +105,8 @@ def _telling(network: nn.Module) -> list[str]:
 
 def schedule_sigmas(model: comfy.model_patcher.ModelPatcher, scheduler: str, steps: int) -> Tensor:
     """(steps + 1,) noise levels of one of ComfyUI's schedulers."""
+    if steps < 1:  # a widget's bounds do not hold for what is linked to it
+        raise DragonError("steps must be at least 1")
     sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), scheduler, steps).cpu()
     if len(sigmas) != steps + 1:
         raise DragonError(f"the scheduler {scheduler} gives {len(sigmas) - 1} steps instead of {steps}: choose another one, such as normal")

@@ -99,8 +99,6 @@ class DragonInvert(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             require_supported(model)
-            if steps < 1:
-                raise DragonError("steps must be at least 1")
             levels = schedule_sigmas(model, scheduler, steps) if sigmas is None else sigmas.cpu()
             if len(levels) < 2 or float(levels[-1]) != 0:
                 raise DragonError("inversion needs a schedule of at least one step that ends at sigma 0: give it more SIGMAS")

@@ -72,6 +72,8 @@ class Playground:
             "DRAGON_READINGS": [()],
             "DRAGON_CROP": [run("DragonCrop", image=image, energy=move, side=side)[2] for side in (64, 512)],
             "DRAGON_DRAWING": [drawing],
+            "TRACKS": [{"track_path": 90 * torch.rand(n, 2, 2), "track_visibility": torch.rand(n, 1) > 0.3} for n in (1, 3)]
+            + [{"track_path": torch.full((2, 1, 2), torch.nan)}, {"track_path": torch.zeros(0, 1, 2)}, {}],
         }
 
     def stock(self) -> torch.Tensor:
@@ -100,8 +102,10 @@ class Playground:
             return usual | (st.integers(int(low), int(high)) if kind == "INT" else st.floats(low, high, allow_nan=False))
         if kind == "BOOLEAN":
             return st.booleans()
-        if kind in self.links:
-            return st.sampled_from(range(len(self.links[kind]))).map(self.links[kind].__getitem__)
+        fitting = [each for part in kind.split(",") for each in self.links.get(part, ())]
+        if fitting:
+            made = st.sampled_from(range(len(fitting))).map(fitting.__getitem__)
+            return made | TEXTS if "STRING" in kind.split(",") else made
         return usual | TEXTS  # STRING, the canvas's widget, and what takes a text or a pose
 
 

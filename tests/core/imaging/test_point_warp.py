@@ -178,3 +178,12 @@ def test_a_part_of_the_picture_keeps_its_displacement() -> None:
     assert isinstance(part, Displacement) and part.image_size == (40, 72)
     points = middles((40, 72), (40, 72))
     torch.testing.assert_close(part.forward(points), field.forward(points + 4) - 4)
+
+
+@pytest.mark.parametrize("handle", [(0.0, 0.0), (80.0, 48.0), (40.0, 0.0), (20.5, 12.5)])
+def test_handles_anywhere_in_an_area_without_a_border(handle: tuple[float, float]) -> None:
+    """At corners and on cells' middles, too: there is nothing to fade to, so it is as without an area."""
+    pairs = ((handle, (30.0, 20.0)), ((60.0, 30.0), (62.0, 30.0)))
+    free, everywhere = displacement(pairs, SIZE, 5.0), displacement(pairs, SIZE, 5.0, torch.ones(1, *SIZE))
+    torch.testing.assert_close(everywhere.there, free.there)
+    torch.testing.assert_close(everywhere.back, free.back)

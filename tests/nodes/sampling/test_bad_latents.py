@@ -42,10 +42,12 @@ def test_picture_with_nan(scene: Any, invert: Any, refused: Any) -> None:
 
 
 @pytest.mark.parametrize("steps", [0, -1])
-def test_no_steps(invert: Any, refused: Any, steps: int) -> None:
+@pytest.mark.parametrize("node", ["DragonInvert", "DragonRecord"])
+def test_no_steps(run: Any, mini: Any, scene: Any, refused: Any, node: str, steps: int) -> None:
     """The widget's minimum is 1; a prompt through the API, or a linked primitive, may say otherwise."""
-    with refused("DragonInvert", "steps must be at least 1"):
-        invert(steps=steps)
+    given = {"model": mini.model, "positive": scene.positive, "latent": scene.latent, "steps": steps}
+    with refused(node, "steps must be at least 1"):
+        run(node, **given, **({"negative": scene.negative} if node == "DragonRecord" else {}))
 
 
 @pytest.mark.parametrize("sigmas", [[], [0.0], [14.0, 7.0, 1.0]], ids=["none", "no step", "not down to 0"])
