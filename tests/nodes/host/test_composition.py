@@ -273,13 +273,17 @@ def test_every_task_composes(case: Case, sample: Any, kind: str) -> None:
 
 
 def test_several_positive_conditionings(scene: Any, run: Any, sample: Any, move: Any, mini: Any) -> None:
-    """ConditioningCombine: two rows for the prompt, their gradients averaged; the same prompt twice is the prompt once."""
+    """ConditioningCombine: two rows for the prompt, their gradients averaged; the same prompt twice is the prompt once.
+
+    But for the last bits, which guidance enlarges, on some machines to 0.1 % of its own effect.
+    """
     (twice,) = run("ConditioningCombine", conditioning_1=scene.positive, conditioning_2=scene.positive)
     energy = move(scene)
     (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
-    gentle = {**GUIDED, "hold_object_until": 0.5}  # at noisier levels guidance blows up the last bits, which differ
-    once = sample(scene, model=model, energy=energy, **gentle)
-    assert not changed(sample(scene, model=model, positive=twice, energy=energy, **gentle), once)
+    gentle = {**GUIDED, "hold_object_until": 0.5}  # at noisier levels they are enlarged far more
+    once, again = (sample(scene, model=model, positive=each, energy=energy, **gentle) for each in (scene.positive, twice))
+    unguided = sample(scene, model=model, energy=energy, energy_scale=0.0, **gentle)
+    assert float((again - once).abs().max()) < 0.01 * float((unguided - once).abs().max())
 
 
 def test_patch_that_leaves_out_the_unet(mini: Any, scene: Any, sample: Any, move: Any, refused: Any) -> None:
