@@ -19,8 +19,8 @@ Column = tuple[str, ...]
 """Titles (or types) of nodes from top to bottom; those that a graph lacks are passed over."""
 
 TITLE, GROUP_TITLE, RIM, GAP = 30, 46, 16, 22
-NOTES = 290
-"""Height of the strip."""
+NOTES = 330
+"""Height of the strip: what the frontend makes of Dragon Preview when its picture has come."""
 SEEN, CORNER = (1235, 740), (90, 165)
 """Pixels of the page: how large the graph is when it opens (Nodes 2.0 of 1.32 draws it 1.2 times as large), and where it begins, below
 the bars."""
