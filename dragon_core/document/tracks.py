@@ -50,6 +50,6 @@ def _of_splines(items: Any) -> tuple[Tensor, Tensor]:  # noqa: ANN401 - any JSON
             raise DragonError(
                 f"track {number} has {len(spline)} points and track 1 {len(splines[0])}: all need as many points as there are frames"
             )
-    frames = [[parse_point(at, f"point {i} of track {n}") for n, at in enumerate(each, 1)] for i, each in enumerate(zip(*splines), 1)]  # noqa: B905 - of one length
-    path = torch.tensor(frames, dtype=torch.float64)
+    tracks = [[parse_point(at, f"point {i} of track {n}") for i, at in enumerate(each, 1)] for n, each in enumerate(splines, 1)]
+    path = torch.tensor(tracks, dtype=torch.float64).movedim(1, 0)
     return path, torch.ones(path.shape[:2], dtype=torch.bool)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..errors import DragonError
 from ..imaging.affine import Point
+from ..imaging.mask_checks import check_mask
 from ..imaging.masks import centroids
 from .base import AnyEdit, Edit, replaced
 
@@ -25,6 +26,7 @@ def shifts_along(mask: Tensor, path: Tensor, seen: Tensor, shift: Point = (0.0, 
     moves by itself (a mask for each frame) ends on the path all the same, as its own way is taken off. mask: (1 or T, H, W).
     path: (T, N, 2) in pixels (x, y). seen: bool (T, N).
     """
+    check_mask(mask)
     frames = len(path)
     if len(mask) not in (1, frames):
         raise DragonError(f"the tracks have {frames} points and there are {len(mask)} masks: both need one for each frame")

@@ -13,7 +13,6 @@ from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.frames import shifts_along
 from ...dragon_core.edits.move import Move, MoveWeights, StartLatent
 from ...dragon_core.imaging.affine import AffineWarp
-from ...dragon_core.imaging.mask_checks import check_mask
 from ..schema.energy_inputs import energy_input, energy_output, weight
 from ..schema.links import CATEGORY, TracksLink, advanced, named, searched_as, stacked
 
@@ -88,7 +87,6 @@ class DragonMoveLoss(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             mask, shift = stacked(mask), (float(dx), float(dy))
-            check_mask(mask)
             mask, shifts = (mask, shift) if tracks is None else shifts_along(mask, *parse_tracks(tracks), shift)
             transform = AffineWarp(image_size=(mask.shape[-2], mask.shape[-1]), shift=shifts)
             weights = MoveWeights(w_edit, w_content, w_contrast, w_inpaint)

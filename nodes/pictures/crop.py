@@ -64,9 +64,8 @@ class DragonCrop(io.ComfyNode):
         with named(cls):
             picture, second = planes(image), None if reference is None else planes(reference, "the reference")
             crop = crop_for(energy or (), picture, side, surroundings, second)
-            parts: list[torch.Tensor | ExecutionBlocker] = [rearrange(crop.window.taken(picture), "b c h w -> b h w c")]
-            if second is None or crop.reference_window is None:
-                parts.append(ExecutionBlocker("DragonCrop: there is no second picture: connect it to reference"))
-            else:
-                parts.append(rearrange(crop.reference_window.taken(second), "b c h w -> b h w c"))
-            return io.NodeOutput(parts[0], edits_in(crop), crop, parts[1])
+            part = rearrange(crop.window.taken(picture), "b c h w -> b h w c")
+            taken: torch.Tensor | ExecutionBlocker = ExecutionBlocker("DragonCrop: there is no second picture: connect it to reference")
+            if second is not None and crop.reference_window is not None:
+                taken = rearrange(crop.reference_window.taken(second), "b c h w -> b h w c")
+            return io.NodeOutput(part, edits_in(crop), crop, taken)
