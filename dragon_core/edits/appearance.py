@@ -37,6 +37,7 @@ class Appearance(ReferenceEdit):
     transfer: how much of the reference's latent colours the trajectory takes on, in [0, 1]; 0 leaves all to guidance, as in the paper.
     """
 
+    masks = ("mask",)
     mask: Tensor
     reference_mask: Tensor
     weights: AppearanceWeights = AppearanceWeights()
@@ -69,12 +70,6 @@ class Appearance(ReferenceEdit):
     def edits_trajectory(self) -> bool:
         return self.transfer > 0
 
-    def cropped(self, image_size: tuple[int, int]) -> Appearance:
-        return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
-
-    def within(self, window: CropWindow) -> Appearance:
-        return replaced(self, mask=window.taken_mask(self.mask))
-
     def cropped_reference(self, reference_size: tuple[int, int]) -> Appearance:
         return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
 
@@ -82,8 +77,7 @@ class Appearance(ReferenceEdit):
         return replaced(self, reference_mask=window.taken_mask(self.reference_mask))
 
     def on(self, device: torch.device, repeats: int) -> Appearance:
-        mask, reference_mask = (for_rows(each, device, repeats) for each in (self.mask, self.reference_mask))
-        return replaced(self, mask=mask, reference_mask=reference_mask)
+        return replaced(super().on(device, repeats), reference_mask=for_rows(self.reference_mask, device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         target = self.convention.on_grid(self.mask, size)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from ..diffusion.energies.form import Form, nothing
 from ..diffusion.features import NO_REFERENCE, Views
 from ..errors import DragonError
 from ..imaging.crop_window import CropWindow
+from ..imaging.mask_checks import cropped_mask, for_rows
 from ..imaging.masks import Regions, either
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ class Edit(ABC):
 
     The defaults are those of an edit that has no energies and leaves the trajectory as it is.
 
-    ``weights``: of its energies, where it has several. ``convention``: ours or the authors', for all that it says of energies, regions
-    and latents.
+    ``masks``: names of the fields that are masks (M, H, W) of its picture, or None. ``weights``: of its energies, where it has several.
+    ``convention``: ours or the authors', for all that it says of energies, regions and latents.
     """
 
+    masks: ClassVar[tuple[str, ...]] = ()
     weights: Weights
     convention: Convention = OURS
 
@@ -98,17 +100,22 @@ class Edit(ABC):
         """This edit with all its energies times ``share``."""
         return replaced(self, weights=self.weights.scaled(share))
 
-    @abstractmethod
     def cropped(self, image_size: tuple[int, int]) -> Self:
         """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
+        return self._masked(lambda mask: cropped_mask(mask, image_size, "mask", "picture"))
 
-    @abstractmethod
     def within(self, window: CropWindow) -> Self:
         """This edit on a crop of its picture; ``image_size`` is known by then. What it acts on lies in the window."""
+        return self._masked(window.taken_mask)
 
-    @abstractmethod
     def on(self, device: torch.device, repeats: int) -> Self:
         """This edit with its tensors on ``device``, each picture's mask repeated for ``repeats`` rows of a batch."""
+        return self._masked(lambda mask: for_rows(mask, device, repeats))
+
+    def _masked(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """This edit with its masks changed."""
+        masks = {name: getattr(self, name) for name in self.masks}
+        return replaced(self, **{name: change(mask) for name, mask in masks.items() if mask is not None})
 
     @abstractmethod
     def regions(self, size: tuple[int, int]) -> Regions:

@@ -31,8 +31,6 @@ MISSING = 0.1
 NO_CHANGE = 0.02
 #: Cells off an edit from which on a draft should be the source, and how many may still differ.
 DRAFT_FAR, DRAFT_FEW = 4, 3
-#: Where edits keep their masks, (M, H, W).
-MASKS = ("mask", "reference_mask", "fill", "like")
 #: Cells round an edit in which its draft's latent counts, too: what an encoder sees of an object is in the cells beside it as well, and
 #: a decoder that misses it there makes coloured fringes.
 DRAFT_MARGIN = 2
@@ -220,7 +218,7 @@ def check_counts(edits: Sequence[Edit], pictures: int) -> None:
     """There must be one mask for all ``pictures`` of a batch, or one for each."""
     for number, edit in enumerate(edits, 1):
         drawn = getattr(edit, "carried", edit)
-        for name in MASKS:
+        for name in (*drawn.masks, "reference_mask"):
             mask = getattr(drawn, name, None)
             if isinstance(mask, Tensor) and len(mask) not in (1, pictures):
                 which = f" ({name.replace('_', ' ')} of edit {number})" if name != "mask" or len(edits) > 1 else ""

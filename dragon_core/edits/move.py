@@ -24,7 +24,7 @@ from ..errors import DragonError
 from ..imaging.affine import Placement, arrived, unrepeated, warp
 from ..imaging.crop_window import CropWindow
 from ..imaging.edge_blending import blend_edges, placed
-from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask, for_rows, is_picture, kept_corner
+from ..imaging.mask_checks import check_mask, check_same_size, is_picture, kept_corner
 from ..imaging.masks import FAINT, Regions, on_grid, surroundings
 from ..imaging.patch_fill import patch_fill
 from ..imaging.windows import Part, extent, steps_to
@@ -64,6 +64,7 @@ class Move(Edit):
     fill: (M, H, W), what the old place should come to look like; None: what lies near it.
     """
 
+    masks = ("mask", "fill")
     mask: Tensor
     transform: Placement
     weights: MoveWeights = MoveWeights()
@@ -107,14 +108,13 @@ class Move(Edit):
     def cropped(self, image_size: tuple[int, int]) -> Move:
         if tuple(image_size) == self.image_size:
             return self
-        mask, fill = (None if each is None else cropped_mask(each, image_size, "mask", "picture") for each in (self.mask, self.fill))
         transform = self.transform.cropped(image_size, kept_corner(self.image_size, image_size))
-        return replaced(self, mask=mask, fill=fill, transform=transform)
+        return replaced(super().cropped(image_size), transform=transform)
 
     def within(self, window: CropWindow) -> Move:
-        mask, fill = window.taken_mask(self.mask), None if self.fill is None else window.taken_mask(self.fill)
+        taken = super().within(window)
         transform = self.transform.cropped(window.extent, window.corner).scaled(window.size)
-        return replaced(self, mask=mask, fill=if_any(fill), transform=transform)
+        return replaced(taken, fill=if_any(taken.fill), transform=transform)
 
     @property
     def edits_trajectory(self) -> bool:
@@ -133,8 +133,7 @@ class Move(Edit):
         return MOVE_KAPPA
 
     def on(self, device: torch.device, repeats: int) -> Move:
-        mask, fill = (None if each is None else for_rows(each, device, repeats) for each in (self.mask, self.fill))
-        return replaced(self, mask=mask, fill=fill, transform=self.transform.repeated(repeats))
+        return replaced(super().on(device, repeats), transform=self.transform.repeated(repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         return self.convention.moved_regions(self.mask, self.transform, size)

@@ -23,7 +23,7 @@ from ..diffusion.features import Features, Views, region_mean
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, Point, warp
 from ..imaging.crop_window import CropWindow
-from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask, for_rows
+from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask
 from ..imaging.masks import Regions, either, on_grid, surroundings
 from .base import Edit, ReferenceEdit, replaced
 from .move import covered, filled, if_any, support
@@ -39,8 +39,9 @@ HoleStart = Literal["noise", "keep"]
 
 @dataclass(frozen=True, eq=False)
 class Primitive(Edit):
-    """What the terms have in common: a mask (M, H, W), a weight >= 0, and that nothing is done to the trajectory."""
+    """What the primitives have in common: a mask (M, H, W), a weight >= 0, and that nothing is done to the trajectory."""
 
+    masks = ("mask",)
     mask: Tensor
     weight: float
     convention: Convention = field(default=OURS, kw_only=True)
@@ -59,15 +60,6 @@ class Primitive(Edit):
 
     def scaled(self, share: float) -> Self:
         return replaced(self, weight=share * self.weight)
-
-    def cropped(self, image_size: tuple[int, int]) -> Self:
-        return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"))
-
-    def within(self, window: CropWindow) -> Self:
-        return replaced(self, mask=window.taken_mask(self.mask))
-
-    def on(self, device: torch.device, repeats: int) -> Self:
-        return replaced(self, mask=for_rows(self.mask, device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         """Whatever was in the mask leaves it: the rest does not reach there, and its gradient acts outside m_e."""
@@ -115,12 +107,6 @@ class ContentElsewhere(Edit):
     def scaled(self, share: float) -> Self:
         return replaced(self, weight=share * self.weight)
 
-    def cropped(self, image_size: tuple[int, int]) -> Self:
-        return self
-
-    def within(self, window: CropWindow) -> Self:
-        return self
-
     def on(self, device: torch.device, repeats: int) -> Self:
         return replaced(self, device=device)
 
@@ -145,6 +131,7 @@ class Contrast(Primitive):
 class Inpaint(Primitive):
     """Fill ``mask`` with the look of what lies around it, or of what ``fill`` (M, H, W) covers in the source."""
 
+    masks = ("mask", "fill")
     fill: Tensor | None = None
     start: HoleStart = "noise"
 
@@ -160,17 +147,9 @@ class Inpaint(Primitive):
     def edits_trajectory(self) -> bool:
         return self.start != "keep"
 
-    def cropped(self, image_size: tuple[int, int]) -> Self:
-        fill = None if self.fill is None else cropped_mask(self.fill, image_size, "mask", "picture")
-        return replaced(self, mask=cropped_mask(self.mask, image_size, "mask", "picture"), fill=fill)
-
     def within(self, window: CropWindow) -> Self:
-        fill = None if self.fill is None else window.taken_mask(self.fill)
-        return replaced(super().within(window), fill=if_any(fill))
-
-    def on(self, device: torch.device, repeats: int) -> Self:
-        fill = None if self.fill is None else for_rows(self.fill, device, repeats)
-        return replaced(super().on(device, repeats), fill=fill)
+        taken = super().within(window)
+        return replaced(taken, fill=if_any(taken.fill))
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         hole = own.source * (1 - combined.target)
@@ -260,22 +239,13 @@ class MeanSimilarity(Primitive):
     For the second picture's look in the source's stead see :class:`~dragon_core.edits.appearance.Appearance` without transfer.
     """
 
+    masks = ("mask", "like")
     like: Tensor
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_mask(self.like, "the reference mask", "what it should look like")
         check_same_size(self.like, self.mask, "the reference mask")
-
-    def cropped(self, image_size: tuple[int, int]) -> Self:
-        mask, like = (cropped_mask(each, image_size, "mask", "picture") for each in (self.mask, self.like))
-        return replaced(self, mask=mask, like=like)
-
-    def within(self, window: CropWindow) -> Self:
-        return replaced(super().within(window), like=window.taken_mask(self.like))
-
-    def on(self, device: torch.device, repeats: int) -> Self:
-        return replaced(super().on(device, repeats), like=for_rows(self.like, device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         target = self.convention.on_grid(self.mask, size)
