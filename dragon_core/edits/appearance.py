@@ -9,15 +9,13 @@ from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.appearance import appearance_energy
-from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.colour_transfer import transfer_colours
-from ..imaging.crop_window import CropWindow
 from ..imaging.edge_blending import without_surplus
-from ..imaging.mask_checks import check_mask, cropped_mask, for_rows
+from ..imaging.mask_checks import check_mask
 from ..imaging.masks import Regions, on_grid
-from .base import ReferenceEdit, Weights, replaced, required
+from .base import ReferenceTask, Weights, required
 
 #: Times that a picture's colours are mapped and cut to its range. 3 leave 0.084 of the way to the reference's colours, 1 leaves 0.105
 #: (mean of 8 tuning cases of the benchmark), and more change little.
@@ -31,7 +29,7 @@ class AppearanceWeights(Weights):
 
 
 @dataclass(frozen=True, eq=False)
-class Appearance(ReferenceEdit):
+class Appearance(ReferenceTask):
     """Give what ``mask`` (M, H, W) covers the look of what ``reference_mask`` (M', H', W') covers in the second picture.
 
     transfer: how much of the reference's latent colours the trajectory takes on, in [0, 1]; 0 leaves all to guidance, as in the paper.
@@ -55,36 +53,12 @@ class Appearance(ReferenceEdit):
         return self.mask.shape[-2], self.mask.shape[-1]
 
     @property
-    def form(self) -> Form:
-        return self.convention.reference
-
-    @property
-    def content_weight(self) -> float:
-        return self.weights.content
-
-    @property
-    def least_energy(self) -> float:
-        return LEAST * self.weights.edit
-
-    @property
     def edits_trajectory(self) -> bool:
         return self.transfer > 0
-
-    def cropped_reference(self, reference_size: tuple[int, int]) -> Appearance:
-        return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
-
-    def within_reference(self, window: CropWindow) -> Appearance:
-        return replaced(self, reference_mask=window.taken_mask(self.reference_mask))
-
-    def on(self, device: torch.device, repeats: int) -> Appearance:
-        return replaced(super().on(device, repeats), reference_mask=for_rows(self.reference_mask, device, repeats))
 
     def regions(self, size: tuple[int, int]) -> Regions:
         target = self.convention.on_grid(self.mask, size)
         return Regions(torch.zeros_like(target), target)
-
-    def reference_region(self, size: tuple[int, int]) -> Tensor:
-        return on_grid(self.reference_mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         reference = views.required_reference()

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
-from ..diffusion.energies.form import Form, nothing
+from ..diffusion.energies.form import LEAST, Form, nothing
 from ..diffusion.features import NO_REFERENCE, Views
 from ..errors import DragonError
 from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import cropped_mask, for_rows
-from ..imaging.masks import Regions, either
+from ..imaging.masks import Regions, either, on_grid
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -27,7 +27,13 @@ MOVE_KAPPA, KAPPA = 0.08, 0.04
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of an edit's energies, each >= 0. Defaults of each edit: the authors' for SD-1.5 (docs/method.md, section 11)."""
+    """Weights of a task's energies, each >= 0. Defaults of each task: the authors' for SD-1.5 (docs/method.md, section 11).
+
+    edit: of the pull at what the task is about. content: of what holds everything else.
+    """
+
+    edit: float = 4.0
+    content: float = 6.0
 
     def __post_init__(self) -> None:
         if min(asdict(self).values()) < 0:
@@ -43,12 +49,11 @@ class Edit(ABC):
 
     The defaults are those of an edit that has no energies and leaves the trajectory as it is.
 
-    ``masks``: names of the fields that are masks (M, H, W) of its picture, or None. ``weights``: of its energies, where it has several.
-    ``convention``: ours or the authors', for all that it says of energies, regions and latents.
+    ``masks``: names of the fields that are masks (M, H, W) of its picture, or None. ``convention``: ours or the authors', for all that it
+    says of energies, regions and latents.
     """
 
     masks: ClassVar[tuple[str, ...]] = ()
-    weights: Weights
     convention: Convention = OURS
 
     @property
@@ -96,9 +101,9 @@ class Edit(ABC):
         """Whether something becomes smaller in its place, so that its old body must not be seen round it."""
         return False
 
+    @abstractmethod
     def scaled(self, share: float) -> Self:
         """This edit with all its energies times ``share``."""
-        return replaced(self, weights=self.weights.scaled(share))
 
     def cropped(self, image_size: tuple[int, int]) -> Self:
         """This edit on the middle (height, width) of its picture, which is what a VAE keeps of sides that it cannot divide."""
@@ -160,6 +165,23 @@ class Edit(ABC):
         return self.place_latent(picture, source, reference)
 
 
+class Task(Edit):
+    """A task of the paper: ``weights`` say how strongly it pulls at something and how strongly it holds the rest."""
+
+    weights: Weights
+
+    @property
+    def content_weight(self) -> float:
+        return self.weights.content
+
+    @property
+    def least_energy(self) -> float:
+        return LEAST * self.weights.edit
+
+    def scaled(self, share: float) -> Self:
+        return replaced(self, weights=self.weights.scaled(share))
+
+
 class ReferenceEdit(Edit):
     """An edit that takes something from a second picture, whose size may be another one."""
 
@@ -183,6 +205,28 @@ class ReferenceEdit(Edit):
     @abstractmethod
     def reference_region(self, size: tuple[int, int]) -> Tensor:
         """What is taken, on a grid over the second picture: (M, h, w)."""
+
+
+class ReferenceTask(Task, ReferenceEdit):
+    """A task that takes what ``reference_mask`` (M', H', W') covers in the second picture."""
+
+    reference_mask: Tensor
+
+    @property
+    def form(self) -> Form:
+        return self.convention.reference
+
+    def cropped_reference(self, reference_size: tuple[int, int]) -> Self:
+        return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
+
+    def within_reference(self, window: CropWindow) -> Self:
+        return replaced(self, reference_mask=window.taken_mask(self.reference_mask))
+
+    def on(self, device: torch.device, repeats: int) -> Self:
+        return replaced(super().on(device, repeats), reference_mask=for_rows(self.reference_mask, device, repeats))
+
+    def reference_region(self, size: tuple[int, int]) -> Tensor:
+        return on_grid(self.reference_mask, size)
 
 
 def required(reference: Tensor | None) -> Tensor:

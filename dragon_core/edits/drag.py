@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
-from ..diffusion.energies.form import LEAST, nothing
+from ..diffusion.energies.form import nothing
 from ..diffusion.energies.points import AROUND, points_energy, repulsion_energy
 from ..diffusion.features import Features, Views, spread
 from ..errors import DragonError
@@ -23,7 +23,7 @@ from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import check_mask, kept_corner
 from ..imaging.masks import Regions, either
 from ..imaging.point_warp import capsules, displacement, sample
-from .base import Edit, Weights, replaced
+from .base import Task, Weights, replaced
 from .move import Move, MoveWeights, StartLatent, shrinks_in_place
 
 if TYPE_CHECKING:
@@ -44,13 +44,11 @@ REACH, REACH_OF_WAY = 2.0, 0.25
 
 @dataclass(frozen=True)
 class DragWeights(Weights):
-    edit: float = 4.0
-    content: float = 6.0
     inpaint: float = 0.2
 
 
 @dataclass(frozen=True, eq=False)
-class Drag(Edit):
+class Drag(Task):
     """Pairs of points, and how the picture follows them: a :class:`Move` whose transform is a displacement.
 
     Make one with :func:`drag`. ``leaves``: whether the old place is left behind (an object) or stretched (an area).
@@ -65,14 +63,6 @@ class Drag(Edit):
     @property
     def image_size(self) -> tuple[int, int]:
         return self.carried.image_size
-
-    @property
-    def content_weight(self) -> float:
-        return self.weights.content
-
-    @property
-    def least_energy(self) -> float:
-        return LEAST * self.weights.edit
 
     @property
     def edits_trajectory(self) -> bool:

@@ -28,7 +28,7 @@ from ..imaging.mask_checks import check_mask, check_same_size, is_picture, kept_
 from ..imaging.masks import FAINT, Regions, on_grid, surroundings
 from ..imaging.patch_fill import patch_fill
 from ..imaging.windows import Part, extent, steps_to
-from .base import MOVE_KAPPA, Edit, Weights, replaced
+from .base import MOVE_KAPPA, Task, Weights, replaced
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +51,12 @@ StartLatent = Literal["swap", "noise", "keep", "off"]
 
 @dataclass(frozen=True)
 class MoveWeights(Weights):
-    edit: float = 4.0
-    content: float = 6.0
     contrast: float = 0.2
     inpaint: float = 0.8
 
 
 @dataclass(frozen=True, eq=False)
-class Move(Edit):
+class Move(Task):
     """Move what ``mask`` (M, H, W) covers by ``transform``.
 
     fill: (M, H, W), what the old place should come to look like; None: what lies near it.
@@ -96,10 +94,6 @@ class Move(Edit):
     @property
     def form(self) -> Form:
         return self.convention.moving
-
-    @property
-    def content_weight(self) -> float:
-        return self.weights.content
 
     @property
     def least_energy(self) -> float:

@@ -12,16 +12,15 @@ from torch import Tensor
 
 from ..diffusion.convention import OURS, Convention
 from ..diffusion.energies.correspondence import correspondence_energy
-from ..diffusion.energies.form import LEAST, Form
 from ..diffusion.features import Views
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, arrived, rotation_scale, unrepeated, warp
 from ..imaging.crop_window import CropWindow
 from ..imaging.edge_blending import blend_edges, placed
-from ..imaging.mask_checks import check_mask, cropped_mask, rim_covered
-from ..imaging.masks import Regions, centroids, on_grid
+from ..imaging.mask_checks import check_mask, rim_covered
+from ..imaging.masks import Regions, centroids
 from ..imaging.windows import Part
-from .base import ReferenceEdit, Weights, replaced, required
+from .base import ReferenceTask, Weights, replaced, required
 from .move import covered, share_inside
 
 log = logging.getLogger(__name__)
@@ -32,12 +31,11 @@ MOST_OF_RIM = 0.5
 
 @dataclass(frozen=True)
 class PasteWeights(Weights):
-    edit: float = 4.0
-    content: float = 6.0
+    """The defaults are those of most tasks."""
 
 
 @dataclass(frozen=True, eq=False)
-class Paste(ReferenceEdit):
+class Paste(ReferenceTask):
     """Put what ``reference_mask`` (1, H', W') covers in the second picture into the first.
 
     place_at: (x, y) pixels of the first picture where the object's centroid goes. scale: its size there, 1 being its own, pixel for
@@ -65,18 +63,6 @@ class Paste(ReferenceEdit):
             raise DragonError(f"the scale must be above 0, got {self.scale:g}; 1 keeps the object's size")
 
     @property
-    def form(self) -> Form:
-        return self.convention.reference
-
-    @property
-    def content_weight(self) -> float:
-        return self.weights.content
-
-    @property
-    def least_energy(self) -> float:
-        return LEAST * self.weights.edit
-
-    @property
     def edits_trajectory(self) -> bool:
         return True
 
@@ -97,15 +83,8 @@ class Paste(ReferenceEdit):
     def within(self, window: CropWindow) -> Paste:
         return replaced(self, place_at=window.point(self.place_at), scale=self.scale * window.scale, image_size=window.size)
 
-    def cropped_reference(self, reference_size: tuple[int, int]) -> Paste:
-        return replaced(self, reference_mask=cropped_mask(self.reference_mask, reference_size, "reference mask", "reference picture"))
-
     def within_reference(self, window: CropWindow) -> Paste:
-        return replaced(self, reference_mask=window.taken_mask(self.reference_mask), scale=self.scale / window.scale)
-
-    def on(self, device: torch.device, repeats: int) -> Paste:
-        same = self.reference_mask.device == device
-        return self if same else replaced(self, reference_mask=self.reference_mask.to(device))
+        return replaced(super().within_reference(window), scale=self.scale / window.scale)
 
     @cached_property
     def transform(self) -> AffineWarp:
@@ -126,9 +105,6 @@ class Paste(ReferenceEdit):
     def regions(self, size: tuple[int, int]) -> Regions:
         target = self.convention.moved_regions(self.reference_mask, self.transform, size).target
         return Regions(torch.zeros_like(target), target)
-
-    def reference_region(self, size: tuple[int, int]) -> Tensor:
-        return on_grid(self.reference_mask, size)
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
         whole = self.convention.whole_cells
