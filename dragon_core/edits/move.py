@@ -139,11 +139,7 @@ class Move(Task):
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         vacated = own.source * (1 - combined.target)
         push = contrast_energy(views.generation, views.source, vacated, self.weights.contrast)
-        if self.fill is not None:
-            fill = self.convention.on_grid(self.fill, (vacated.shape[-2], vacated.shape[-1]))
-        else:
-            fill = combined.rest if self.convention.fill_from_all else surroundings(vacated, combined.rest)
-        return push + inpaint_energy(views.generation, views.source, vacated, fill, self.weights.inpaint, self.convention.filling)
+        return push + filling_energy(views, vacated, self.fill, combined.rest, self.weights.inpaint, self.convention)
 
     def fill_clean(self, latent: Tensor) -> Tensor:
         return latent if self.start in ("keep", "off") else filled(latent, self.mask)
@@ -204,6 +200,15 @@ class Move(Task):
             fresh = (usable > 0.5) & ~free
             found, free = torch.where(fresh, values, found), free | fresh
         return found
+
+
+def filling_energy(views: Views, vacated: Tensor, fill: Tensor | None, rest: Tensor, weight: float, convention: Convention) -> Tensor:
+    """Inpaint energy (B,) of a vacated place (M, h, w), whose look is to be what ``fill`` (M, H, W) covers, or what of ``rest`` is near."""
+    if fill is not None:
+        wanted = convention.on_grid(fill, (vacated.shape[-2], vacated.shape[-1]))
+    else:
+        wanted = rest if convention.fill_from_all else surroundings(vacated, rest)
+    return inpaint_energy(views.generation, views.source, vacated, wanted, weight, convention.filling)
 
 
 def shrinks_in_place(own: Regions) -> bool:

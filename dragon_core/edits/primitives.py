@@ -18,15 +18,14 @@ from ..diffusion.energies.content import content_energy
 from ..diffusion.energies.contrast import contrast_energy
 from ..diffusion.energies.correspondence import correspondence_energy
 from ..diffusion.energies.form import LEAST
-from ..diffusion.energies.inpaint import inpaint_energy
 from ..diffusion.features import Features, Views, region_mean
 from ..errors import DragonError
 from ..imaging.affine import AffineWarp, Point, warp
 from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask
-from ..imaging.masks import Regions, either, on_grid, surroundings
+from ..imaging.masks import Regions, either, on_grid
 from .base import Edit, ReferenceEdit, replaced
-from .move import covered, filled, if_any, support
+from .move import covered, filled, filling_energy, if_any, support
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -152,13 +151,7 @@ class Inpaint(Primitive):
         return replaced(taken, fill=if_any(taken.fill))
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
-        hole = own.source * (1 - combined.target)
-        size = (hole.shape[-2], hole.shape[-1])
-        if self.fill is not None:
-            fill = self.convention.on_grid(self.fill, size)
-        else:
-            fill = combined.rest if self.convention.fill_from_all else surroundings(hole, combined.rest)
-        return inpaint_energy(views.generation, views.source, hole, fill, self.weight, self.convention.filling)
+        return filling_energy(views, own.source * (1 - combined.target), self.fill, combined.rest, self.weight, self.convention)
 
     def fill_clean(self, latent: Tensor) -> Tensor:
         if self.start == "keep":
