@@ -111,17 +111,17 @@ class Drag(Task):
 
     def place_noise(self, noise: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         if self.convention.only_patches:
-            return with_patches(noise, source, self._handles, self._targets, self.image_size)
+            return self._with_patches(noise, source)
         return self.carried.place_noise(noise, source, reference)
 
     def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         if self.convention.only_patches:
-            return with_patches(latent, source, self._handles, self._targets, self.image_size)
+            return self._with_patches(latent, source)
         return self.carried.place_latent(latent, source, reference)
 
     def place_pixels(self, picture: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         if self.convention.only_patches:
-            return with_patches(picture, source, self._handles, self._targets, self.image_size)
+            return self._with_patches(picture, source)
         return self.carried.place_pixels(picture, source, reference)
 
     @property
@@ -139,6 +139,9 @@ class Drag(Task):
         generation, source = self._on_grid(views, own)
         each = self.convention.each_pair
         return repulsion_energy(generation, source, self._handles, self._targets, self.image_size, self.weights.inpaint, each)
+
+    def _with_patches(self, values: Tensor, source: Tensor) -> Tensor:
+        return with_patches(values, source, self._handles, self._targets, self.image_size)
 
     @cached_property
     def _handles(self) -> Tensor:

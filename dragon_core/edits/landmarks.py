@@ -29,14 +29,8 @@ class Landmarks(Drag):
         own = super().regions(size)
         return Regions(*(torch.ones_like(own.source),) * 2) if self.convention.only_patches else own
 
-    def place_noise(self, noise: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
-        return noise if self.convention.only_patches else super().place_noise(noise, source, reference)
-
-    def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
-        return latent if self.convention.only_patches else super().place_latent(latent, source, reference)
-
-    def place_pixels(self, picture: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
-        return picture if self.convention.only_patches else super().place_pixels(picture, source, reference)
+    def _with_patches(self, values: Tensor, source: Tensor) -> Tensor:
+        return values
 
 
 def landmarks(
