@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ..errors import DragonError
 from .affine import Point
+from .windows import box_max
 
 #: Cells along the longer side of the feature grid at most: all pairs of cells are compared.
 MAX_GRID = 64
@@ -136,7 +137,7 @@ def sharpened(coarse: Tensor, picture: Tensor) -> Tensor:
     """A probability map (H, W), a cell coarse, on the edges of its picture (H, W, 3)."""
     coarse = coarse.clamp(0.01, 0.99)
     longer, odds = max(coarse.shape), torch.logit(coarse)
-    near = _grown(coarse, _margin(coarse.shape)) > 0.5
+    near = box_max(coarse, _margin(coarse.shape)) > 0.5
     open_ = (coarse > 0.03).flatten()
     rows, columns = torch.meshgrid(*(torch.arange(n, device=coarse.device) / (PLACE_WIDTH * longer) for n in coarse.shape), indexing="ij")
     points = torch.cat([picture / COLOUR_WIDTH, rows[..., None], columns[..., None]], dim=-1).flatten(0, 1)
@@ -203,7 +204,7 @@ def disc(clicks: Sequence[Point], size: tuple[int, int], share: float = 0.125) -
 
 def _confidence(probable: Tensor, mask: Tensor) -> float:
     """How much more probable the mask is than its surroundings, less what it covers of the frame: backgrounds do that, objects rarely."""
-    around = (_grown(mask.float(), _margin(mask.shape)) > 0.5) & ~mask
+    around = (box_max(mask.float(), _margin(mask.shape)) > 0.5) & ~mask
     contrast = probable[mask].mean() - (probable[around].mean() if around.any() else 1.0)
     frame = torch.cat([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).float().mean()
     return float((contrast * (1 - 2 * frame)).clamp(0, 1))
@@ -236,8 +237,3 @@ def _density(points: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
     # The floor keeps places that are like neither from being decided by the tails of the kernels.
     return torch.cat(near) * weight.sum() + 1e-3
 
-
-def _grown(values: Tensor, radius: int) -> Tensor:
-    """Largest value within a square window, one direction after the other."""
-    wide = F.max_pool2d(values[None, None], (1, 2 * radius + 1), stride=1, padding=(0, radius))
-    return F.max_pool2d(wide, (2 * radius + 1, 1), stride=1, padding=(radius, 0))[0, 0]
