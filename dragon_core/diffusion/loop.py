@@ -83,14 +83,9 @@ class LatentBlending:
             reached = F.max_pool2d(reached, 3, stride=1, padding=1) * (found > 0)
         return found * reached
 
-    def renoised(self, x0: Tensor, level: int, alpha: Tensor) -> Tensor:
-        """A clean latent (B, C, h, w) under the noise that the path has at a level."""
-        return self.path[level].to(x0) + alpha * (x0 - self.path[-1].to(x0))
-
-    def gone_back(self, x: Tensor, step: int, sigmas: tuple[Tensor, Tensor], noise_model: NoiseModel) -> Tensor:
-        """The latent after ``step`` under the noise of the level that the step began at; ``sigmas``: of both levels."""
-        before, after = (noise_model.alpha(sigma) for sigma in sigmas)
-        return self.path[step].to(x) + before / after * (x - self.path[step + 1].to(x))
+    def renoised(self, x: Tensor, level: int, to: int, ratio: Tensor) -> Tensor:
+        """A latent (B, C, h, w) at one level of the path under the noise that the path has at another; ``ratio``: of α there to α here."""
+        return self.path[to].to(x) + ratio * (x - self.path[level].to(x))
 
 
 class Predictor(Protocol):
@@ -133,7 +128,7 @@ def run_edit(
             x0 = x - sigma * p.direction
             moved = None if p.guidance is None else noise_model.guidance_scale(sigma) * p.guidance
             if blending is not None and blending.fresh:
-                x_next = blending.renoised(x0, i + 1, noise_model.alpha(sigma_next))
+                x_next = blending.renoised(x0, -1, i + 1, noise_model.alpha(sigma_next))
             elif region is not None and schedule.stochastic(shares[i]) and float(sigma_next) > 0:
                 eta = (schedule.sde_inside * region + schedule.sde_outside * (1 - region)).unsqueeze(1)
                 noise = unit_noise(x.shape, seed, i, draw).to(x)
@@ -146,7 +141,7 @@ def run_edit(
             if blending is not None:
                 x_next = blending(x_next, i)
             if draw + 1 < passes and blending is not None and blending.fresh:
-                x = blending.gone_back(x_next, i, (sigma, sigma_next), noise_model)
+                x = blending.renoised(x_next, i + 1, i, noise_model.alpha(sigma) / noise_model.alpha(sigma_next))
             elif draw + 1 < passes:
                 if fresh is not None and float(sigma_next) > 0:
                     noise = noise_model.noise(x_next, fresh(x_next, i + 1, sigma_next), sigma_next)
