@@ -105,12 +105,12 @@ def run_edit(
     blending: LatentBlending | None = None,
     span: tuple[int, int] | None = None,
     noise_model: NoiseModel = VP,
-    fresh: Callable[[Tensor, int, Tensor], Tensor] | None = None,
+    ask_again: Callable[[Tensor, int, Tensor], Tensor] | None = None,
 ) -> Tensor:
     """Sample from ``x`` (B, C, h, w) down ``sigmas`` (T + 1,), T steps; or only from step span[0] until before step span[1].
 
     region: (M, h, w), where regional SDE injects noise; None switches it off. ``on_step(i, x0, x)`` reports each finished step
-    with its estimate of the clean latent. ``fresh(x, step, sigma)``: the conditional direction at a latent of the next level, along
+    with its estimate of the clean latent. ``ask_again(x, step, sigma)``: the conditional direction at a latent of the next level, along
     which to go back in time; without it the way back is along the direction of the way there. Guidance enters x0 only; the direction
     keeps the unguided prediction.
     """
@@ -143,8 +143,8 @@ def run_edit(
             if draw + 1 < passes and blending is not None and blending.fresh:
                 x = blending.renoised(x_next, i + 1, i, noise_model.alpha(sigma) / noise_model.alpha(sigma_next))
             elif draw + 1 < passes:
-                if fresh is not None and float(sigma_next) > 0:
-                    noise = noise_model.noise(x_next, fresh(x_next, i + 1, sigma_next), sigma_next)
+                if ask_again is not None and float(sigma_next) > 0:
+                    noise = noise_model.noise(x_next, ask_again(x_next, i + 1, sigma_next), sigma_next)
                 else:
                     noise = noise_model.noise(x, p.positive, sigma)
                 x = travel_back(x_next, noise, sigma, sigma_next, noise_model)

@@ -83,7 +83,7 @@ class DragonEuler(comfy.samplers.Sampler):
             if callback is not None:
                 callback(step - span[0], as_video(x0, trajectory.frames), as_video(x, trajectory.frames), steps)
 
-        def asked_again(x: Tensor, step: int, sigma: Tensor) -> Tensor:
+        def ask_again(x: Tensor, step: int, sigma: Tensor) -> Tensor:
             return guider.conditional(x, sigma, options)
 
         windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
@@ -95,9 +95,9 @@ class DragonEuler(comfy.samplers.Sampler):
             shares = trajectory.noise_model.progress(trajectory.sigmas[:-1]).tolist()
             fresh_noise = self.fresh_noise and trajectory.renoised
             blending = LatentBlending(run.path, outside, injected_steps(shares, injected), free, self.opens_at, fresh_noise)
-        ask = asked_again if guider.convention.fresh_travel else None
+        again = ask_again if guider.convention.fresh_travel else None
         levels, noise_model = trajectory.sigmas.to(sigmas), trajectory.noise_model
-        x = run_edit(x, levels, predict, windows, region, seed or 0, on_step, blending, span, noise_model, ask)
+        x = run_edit(x, levels, predict, windows, region, seed or 0, on_step, blending, span, noise_model, again)
         return sampling.inverse_noise_scaling(sigmas[-1], as_video(x, trajectory.frames))
 
 

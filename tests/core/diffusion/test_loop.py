@@ -366,7 +366,7 @@ def test_a_fresh_way_back_asks_at_the_next_level() -> None:
 
     levels, x = sigmas(4), start(2)
     schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.25, 0.5), travel_passes=3)
-    got = run_edit(x, levels, model, schedule, None, 0, fresh=fresh)
+    got = run_edit(x, levels, model, schedule, None, 0, ask_again=fresh)
     assert asked == [(2, float(levels[2]))] * 2
     hand = Model(pull=0.3)
     for i in range(4):

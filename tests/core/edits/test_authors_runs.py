@@ -76,7 +76,7 @@ class Run:
     def edited(self, x: Tensor, first: int, last: int) -> Tensor:
         """From a latent z before step ``first`` to that before step ``last``."""
         schedule = D_PLUS if self.name == "loop_Dplus" else D
-        x = run_edit(self.x(x, first), self.sigmas, self, schedule, self.on_latent.support, 0, span=(first, last), fresh=self.fresh)
+        x = run_edit(self.x(x, first), self.sigmas, self, schedule, self.on_latent.support, 0, span=(first, last), ask_again=self.fresh)
         return self.z(x, self.sigmas[last])
 
 
