@@ -88,11 +88,16 @@ def noticed(factor: Tensor, where: Tensor) -> Tensor:
     for row, count in enumerate(counts):
         things, number = ndimage.label(where[min(row, len(where) - 1), 0].cpu().numpy())
         means = ndimage.mean(change[row, 0].cpu().numpy(), things, range(1, number + 1))
-        for thing, mean in enumerate(means, 1):
-            count[0][torch.from_numpy(things == thing)] = min(max(float(mean) / NOTICED - 1, 0.0), 1.0)
+        by_thing = ramp(torch.tensor([0.0, *means], dtype=torch.float64), NOTICED)
+        count[0] = by_thing[torch.from_numpy(things).long()]
     return counts
 
 
 def seen(change: Tensor, least: float) -> Tensor:
     """How much of a change (B, C, H, W) counts, (B, 1, H, W): 0 up to ``least``, which nobody sees, 1 from twice as much on."""
-    return (change.abs().amax(1, keepdim=True) / least - 1).clamp(0, 1)
+    return ramp(change.abs().amax(1, keepdim=True), least)
+
+
+def ramp(size: Tensor, least: float) -> Tensor:
+    """0 up to ``least``, then rising evenly to 1 at twice as much."""
+    return (size / least - 1).clamp(0, 1)
