@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ..errors import DragonError
+from .windows import Part
 
 #: Pixels a side that a VAE of the supported models cannot divide, and crops, are fewer than this.
 CROPPED_AT_MOST = 8
@@ -45,13 +48,20 @@ def cropped_mask(mask: Tensor, size: tuple[int, int], name: str, picture: str) -
     (h, w), (height, width) = mask.shape[-2:], size
     if not (0 <= h - height < CROPPED_AT_MOST and 0 <= w - width < CROPPED_AT_MOST):
         raise DragonError(f"the {name} is {w}×{h} pixels but the {picture} is {width}×{height}: use a mask of the picture's size")
-    left, top = kept_corner((h, w), size)
-    return mask[:, top : top + height, left : left + width]
+    rows, columns = kept_part((h, w), size)
+    return mask[:, rows, columns]
+
+
+def kept_part(picture: Sequence[int], kept: Sequence[int]) -> Part:
+    """Rows and columns of the middle (height, width) that a VAE keeps of a picture (height, width)."""
+    top, left = ((whole - side) // 2 for whole, side in zip(picture, kept, strict=True))
+    return slice(top, top + kept[0]), slice(left, left + kept[1])
 
 
 def kept_corner(picture: tuple[int, int], kept: tuple[int, int]) -> tuple[int, int]:
-    """The pixel (x, y) of a picture at which the middle (height, width) begins that a VAE keeps of it."""
-    return (picture[1] - kept[1]) // 2, (picture[0] - kept[0]) // 2
+    """The pixel (x, y) of a picture at which :func:`kept_part` begins."""
+    rows, columns = kept_part(picture, kept)
+    return columns.start, rows.start
 
 
 def is_picture(values: Tensor, mask: Tensor) -> bool:

@@ -13,6 +13,8 @@ from ...dragon_core.document.point_formats import parse_clicks
 from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.affine import Point
 from ...dragon_core.imaging.click_to_mask import disc, object_mask
+from ...dragon_core.imaging.mask_checks import kept_part
+from ...dragon_core.imaging.windows import Part
 from ..host.features import decoder_features
 from ..schema.links import CATEGORY, TrajectoryLink, advanced, named, pictures, searched_as
 
@@ -135,7 +137,7 @@ class DragonAutoMask(io.ComfyNode):
         return io.NodeOutput(masks, confidence, shown, ui={**ui.PreviewImage(shown).as_dict(), **ui.PreviewText(text).as_dict()})
 
 
-def _kept(image: torch.Tensor, trajectory: Trajectory) -> tuple[slice, slice]:
+def _kept(image: torch.Tensor, trajectory: Trajectory) -> Part:
     """Rows and columns of the image that the VAE has kept: it crops, in the middle, what its cells do not divide."""
     pictures, (height, width) = trajectory.latents.shape[1], trajectory.image_size
     if image.ndim != 4 or image.shape[0] != pictures:
@@ -145,8 +147,7 @@ def _kept(image: torch.Tensor, trajectory: Trajectory) -> tuple[slice, slice]:
         raise DragonError(
             f"the image is {image.shape[2]}×{image.shape[1]} pixels but the trajectory's picture {width}×{height}: connect what was encoded"
         )
-    top, left = spare[0] // 2, spare[1] // 2
-    return slice(top, top + height), slice(left, left + width)
+    return kept_part(image.shape[1:3], (height, width))
 
 
 def _unsure(clicks: tuple[Point, ...], confidence: float) -> str:

@@ -12,6 +12,8 @@ from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.light_transfer import transfer_light
+from ...dragon_core.imaging.mask_checks import kept_part
+from ...dragon_core.imaging.windows import Part
 from ..schema.links import CATEGORY, EnergyLink, advanced, changed_masks, named, pictures, searched_as
 
 #: Of a channel in [0, 1], half a step of 8 bits: by more, the draft differs from the source.
@@ -75,16 +77,16 @@ class DragonComposite(io.ComfyNode):
             image, source = pictures(image, "the edited picture"), pictures(source, "the source")
             draft = None if draft is None else pictures(draft, "the draft")
             mask = changed_masks(changed)
-            top, left = _offset(image, source)
+            rows, columns = _kept(image, source)
             height, width = image.shape[1:3]
             if tuple(mask.shape[1:]) != (height, width):
                 raise DragonError(f"the mask is {mask.shape[2]}×{mask.shape[1]} pixels, the edited picture {width}×{height}")
-            rows = max(image.shape[0], source.shape[0], mask.shape[0])
-            if any(part.shape[0] not in (1, rows) for part in (image, source, mask)):
+            count = max(image.shape[0], source.shape[0], mask.shape[0])
+            if any(part.shape[0] not in (1, count) for part in (image, source, mask)):
                 counts = f"{image.shape[0]} edited pictures, {source.shape[0]} sources and {mask.shape[0]} masks"
                 raise DragonError(f"{counts} cannot be put together: use one of each, or as many")
-            result = source[..., :3].expand(rows, -1, -1, -1).clone()
-            part = result[:, top : top + height, left : left + width]
+            result = source[..., :3].expand(count, -1, -1, -1).clone()
+            part = result[:, rows, columns]
             weight = rearrange(mask, "b h w -> b h w 1").to(part)
             if draft is not None and detail > 0:
                 lit = _lit_draft(image, part, draft, vae, energy or ())
@@ -100,14 +102,13 @@ def _lit_draft(image: torch.Tensor, source: torch.Tensor, draft: torch.Tensor, v
         raise DragonError("a draft is connected but no vae: connect the VAE that decoded the edited picture, or take the draft away")
     if draft.shape[0] not in (1, image.shape[0]):
         raise DragonError(f"{draft.shape[0]} drafts do not fit {image.shape[0]} edited pictures: use one, or as many")
-    top, left = _offset(image, draft, "the draft")
-    height, width = image.shape[1:3]
-    drafted = draft[:, top : top + height, left : left + width]
+    rows, columns = _kept(image, draft, "the draft")
+    drafted = draft[:, rows, columns]
     round_trip = vae.decode(vae.encode(drafted))[..., :3]
     differs = ((drafted - source).abs().amax(-1) > DIFFERENT).float().cpu()
     placed, coloured = differs, torch.zeros_like(differs)
     if edits:
-        placed, coloured = _placed(edits, image.shape[0], (draft.shape[1], draft.shape[2]), (height, width))
+        placed, coloured = _placed(edits, image.shape[0], (draft.shape[1], draft.shape[2]), (image.shape[1], image.shape[2]))
     made_up = differs * (1 - placed)
     edited, before, after = (rearrange(each.float().cpu(), "b h w c -> b c h w") for each in (image, drafted, round_trip))
     return rearrange(transfer_light(before, edited, after, placed, made_up, coloured), "b c h w -> b h w c").to(source)
@@ -129,10 +130,10 @@ def _placed(edits: Chain, rows: int, full: tuple[int, int], size: tuple[int, int
     return layout.combined.target, layout.coloured
 
 
-def _offset(image: torch.Tensor, full: torch.Tensor, name: str = "the source") -> tuple[int, int]:
+def _kept(image: torch.Tensor, full: torch.Tensor, name: str = "the source") -> Part:
     """Where the edited picture lies in a full one: a VAE crops what its cells cannot cover from both sides."""
     (height, width), (full_height, full_width) = image.shape[1:3], full.shape[1:3]
     if not (0 <= full_height - height < 64 and 0 <= full_width - width < 64):
         sizes = f"the edited picture is {width}×{height}, {name} {full_width}×{full_height}"
         raise DragonError(f"{sizes}: connect the picture that was inverted")
-    return (full_height - height) // 2, (full_width - width) // 2
+    return kept_part((full_height, full_width), (height, width))
