@@ -5,11 +5,10 @@ It is a :class:`~dragon_core.edits.move.Move` by an affine map: what a smaller o
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ..errors import DragonError
-from ..imaging.affine import AffineWarp, Point, one_or_each, rotation_scale
+from ..imaging.affine import AffineWarp, Point, rotation_scale
 from ..imaging.mask_checks import check_mask
 from ..imaging.masks import centroids
 from .move import Move, MoveWeights, StartLatent
@@ -35,6 +34,6 @@ def resize(
         image_size=(mask.shape[-2], mask.shape[-1]),
         shift=shift,
         matrix=rotation_scale(rotation, scale),
-        centre=one_or_each(torch.tensor(centroids(mask), dtype=torch.float64)),
+        centre=centroids(mask),
     )
     return Move(mask, transform, weights, start)

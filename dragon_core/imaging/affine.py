@@ -128,16 +128,16 @@ class AffineWarp:
         inverse = torch.linalg.inv(torch.tensor(self.matrix, dtype=torch.float64))
         (a, b), (c, d) = inverse.tolist()
         sizes = {} if self.source_size is None else {"image_size": self.source_size, "source_size": self.image_size}
-        return replace(self, matrix=((a, b), (c, d)), shift=one_or_each(-self.shifts @ inverse.T), **sizes)
+        return replace(self, matrix=((a, b), (c, d)), shift=each_point(-self.shifts @ inverse.T), **sizes)
 
     def cropped(self, image_size: tuple[int, int], corner: Point) -> AffineWarp:
         """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
-        return replace(self, image_size=image_size, centre=one_or_each(self.centres - torch.tensor(corner, dtype=torch.float64)))
+        return replace(self, image_size=image_size, centre=each_point(self.centres - torch.tensor(corner, dtype=torch.float64)))
 
     def scaled(self, image_size: tuple[int, int]) -> AffineWarp:
         """The same in a picture that was scaled to this size, by one factor for x and y."""
         factor = image_size[0] / self.image_size[0]
-        return replace(self, image_size=image_size, shift=one_or_each(factor * self.shifts), centre=one_or_each(factor * self.centres))
+        return replace(self, image_size=image_size, shift=each_point(factor * self.shifts), centre=each_point(factor * self.centres))
 
     def repeated(self, times: int) -> AffineWarp:
         """For as many times the pictures: where each has its own shift or centre, all of them in turn."""
@@ -145,14 +145,13 @@ class AffineWarp:
 
     def chosen(self, rows: Sequence[int]) -> AffineWarp:
         """Of maps that pictures have of their own, those of the pictures ``rows``, in that order."""
-        shift, centre = (one_or_each(each[list(rows)] if len(each) > 1 else each) for each in (self.shifts, self.centres))
+        shift, centre = (each_point(each[list(rows)] if len(each) > 1 else each) for each in (self.shifts, self.centres))
         return replace(self, shift=shift, centre=centre)
 
 
-def one_or_each(points: Tensor) -> Point | tuple[Point, ...]:
-    """Points (M, 2) as :class:`AffineWarp` keeps them: a single one alone."""
-    each = tuple((float(x), float(y)) for x, y in points.tolist())
-    return each if len(each) > 1 else each[0]
+def each_point(points: Tensor) -> tuple[Point, ...]:
+    """Points (M, 2) as :class:`AffineWarp` keeps them."""
+    return tuple((float(x), float(y)) for x, y in points.tolist())
 
 
 def _over(points: Tensor, each: Tensor) -> Tensor:

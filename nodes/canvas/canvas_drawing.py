@@ -104,7 +104,7 @@ def marks(drawn: DrawnOn) -> tuple[list[Outline], list[Arrow]]:
             outlines.append(arrived)
             continue
         outlines.append(Outline(shown[0].numpy(), colour, filled=True))
-        centre = torch.tensor(transform.centre, dtype=torch.float64)
+        centre = transform.centres[0]
         goal = transform.forward(centre)
         if transform.matrix != ((1.0, 0.0), (0.0, 1.0)) or float(torch.dist(centre, goal)) > 0.5:
             outlines.append(arrived)

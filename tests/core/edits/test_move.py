@@ -387,7 +387,7 @@ def test_a_picture_that_the_vae_crops_is_cropped_in_the_middle() -> None:
     cropped = Move(mask, half).cropped((40, 64))
     assert cropped.image_size == cropped.transform.image_size == (40, 64)
     assert torch.equal(cropped.mask[:, 8:18, 29:43], torch.ones(1, 10, 14)) and float(cropped.mask.sum()) == 140
-    assert cropped.transform.centre == (36.0, 13.0) and cropped.transform.shift == (8.0, 0.0)
+    assert cropped.transform.centre == ((36.0, 13.0),) and cropped.transform.shift == (8.0, 0.0)
 
 
 def fills(mask: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
