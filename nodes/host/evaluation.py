@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from ...dragon_core.diffusion.guidance import masked_gradient, polyak_step
 from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.edits import chain
 from ...dragon_core.errors import DragonError
+from .backbones.base import Tokens
 from .gradients import ATTENTION, differentiable, differentiable_attention
 from .memory import offload_for
 from .run import BranchOutputs, BranchStep, EnergyReading, Run
@@ -110,6 +112,14 @@ def with_patch(options: Options, exchange: TokenExchange | None, tap: DecoderTap
         patches = transformer.setdefault("patches", {})
         patches["output_block_patch"] = [*patches.get("output_block_patch", []), tap]
     return mine
+
+
+@contextmanager
+def seeing(run: Run, options: Options, latent: Tensor, tokens: Tokens | None) -> Iterator[Options]:
+    """Model options of one evaluation of ``latent`` that sees ``tokens`` of the known pictures, or with None nothing but itself."""
+    mine = with_patch(options, None, None)
+    with nullcontext(mine) if run.attention is None else run.attention.sharing(mine, latent, tokens) as shared:
+        yield shared
 
 
 def others_act(conditioning: list[Options], options: Options) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +27,7 @@ from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.frames import by_latent_frames
 from ...dragon_core.errors import DragonError
-from .evaluation import GuidedEvaluation, with_patch
+from .evaluation import GuidedEvaluation, seeing
 from .gradients import make_differentiable, out_of_inference
 from .known_pictures import branch_step_at
 from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident, weight_patches
@@ -316,11 +315,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         """The direction of the conditional prediction alone, without guidance and shared attention: one row."""
         run, latent = self.running(), as_video(x, self.branch.trajectory.frames)
         timestep = sigma.reshape(1).expand(latent.shape[0])
-        with ExitStack() as stack:
-            mine = with_patch(options, None, None)
-            if run.attention is not None:
-                mine = stack.enter_context(run.attention.sharing(mine, latent, None))
-            denoised = comfy.samplers.calc_cond_batch(self.inner_model, [self.conds["positive"]], latent, timestep, mine)[0]
+        with seeing(run, options, latent, None) as mine:
+            (denoised,) = comfy.samplers.calc_cond_batch(self.inner_model, [self.conds["positive"]], latent, timestep, mine)
         return (x - as_pictures(denoised)) / sigma
 
     def _predict(
@@ -335,30 +331,21 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         if transfers and run.layout is None:
             return self._unedited(x, sigma, options, seed, stock)
         branch_step = branch_step_at(self, step, timestep, options, guided, share) if guided or share or transfers else None
-        with ExitStack() as stack:
-            mine = with_patch(options, None, None)
-            if run.attention is not None:
-                tokens = branch_step.tokens if share and branch_step else None
-                mine = stack.enter_context(run.attention.sharing(mine, as_video(x, self.branch.trajectory.frames), tokens))
+        tokens = branch_step.tokens if share and branch_step else None
+        with seeing(run, options, as_video(x, self.branch.trajectory.frames), tokens) as mine:
             p = self._evaluate(x, sigma, branch_step if guided else None, mine, seed, stock)
         return p if branch_step is None or branch_step.residual is None else self._with_residual(p, branch_step.residual, sigma)
 
     def _unedited(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None, stock: Callable[..., Tensor]) -> HostPrediction:
         """Without an edit the generation is the known picture, too, and what the model misses of it is what its own prediction lacks."""
-        clean = self.running().pictures[0].latents[-1].to(x)
+        run, frames = self.running(), self.branch.trajectory.frames
+        clean = run.pictures[0].latents[-1].to(x)
         if self.residual == 1:
             direction = (x - clean) / sigma
             return HostPrediction(direction, direction, None, clean)
-        p = self._alone(x, sigma, options, seed, stock)
+        with seeing(run, options, as_video(x, frames), None) as alone:
+            p = self._evaluate(x, sigma, None, alone, seed, stock)
         return self._with_residual(p, clean - (x - sigma * p.direction), sigma)
-
-    def _alone(self, x: Tensor, sigma: Tensor, options: Options, seed: int | None, stock: Callable[..., Tensor]) -> HostPrediction:
-        """Neither guided nor seeing anything but itself."""
-        run, mine = self.running(), with_patch(options, None, None)
-        if run.attention is None:
-            return self._evaluate(x, sigma, None, mine, seed, stock)
-        with run.attention.sharing(mine, as_video(x, self.branch.trajectory.frames), None) as alone:
-            return self._evaluate(x, sigma, None, alone, seed, stock)
 
     def _with_residual(self, p: HostPrediction, missing: Tensor, sigma: Tensor) -> HostPrediction:
         """A prediction with what the model missed of the known picture added to it."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ...dragon_core.edits import chain
-from .evaluation import with_patch
+from .evaluation import seeing, with_patch
 from .run import BranchOutputs, Run
 
 if TYPE_CHECKING:
@@ -29,13 +29,9 @@ def as_generated(
     negative, run = guider.conds.get("negative"), guider.running()
     if negative is None or math.isclose(guider.cfg, 1.0):
         return predicted
-    plain = with_patch(options, None, None)
-    if run.attention is None:
-        (against,) = comfy.samplers.calc_cond_batch(guider.inner_model, [negative], x, timestep, plain)
-    else:
-        with run.attention.sharing(plain, x, tokens) as sharing:
-            (against,) = comfy.samplers.calc_cond_batch(guider.inner_model, [negative], x, timestep, sharing)
-    conds = {"cond": [conditioning], "uncond": negative}
+    with seeing(run, options, x, tokens) as mine:
+        (against,) = comfy.samplers.calc_cond_batch(guider.inner_model, [negative], x, timestep, mine)
+    plain, conds = with_patch(options, None, None), {"cond": [conditioning], "uncond": negative}
     return comfy.samplers.cfg_function(guider.inner_model, predicted, against, guider.cfg, x, timestep, plain, **conds)
 
 
