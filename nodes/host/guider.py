@@ -18,10 +18,9 @@ from ...dragon_core.diffusion.convention import OURS, Convention
 from ...dragon_core.diffusion.frames import as_pictures, as_video
 from ...dragon_core.diffusion.guidance import GuidanceScale
 from ...dragon_core.diffusion.loop import Prediction
-from ...dragon_core.diffusion.noise_model import FLOW, NoiseModel
+from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.schedule import EditSchedule
 from ...dragon_core.diffusion.sharing import Sharing
-from ...dragon_core.diffusion.steps import unit_noise
 from ...dragon_core.diffusion.trajectory import Branch, Trajectory
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
@@ -32,6 +31,7 @@ from .gradients import make_differentiable, out_of_inference
 from .known_pictures import branch_step_at
 from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident, weight_patches
 from .run import BranchStep, EnergyReading, Run
+from .start import begins, check_start, draft_for, edited_path, own_start
 from .tokens import SHARING, STATE
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             self._warn_of_idle()
         self.schedule = schedule
         self.kappa = max(edit.kappa for edit in edits) if paper_scale and edits else None
-        self.draft = self._fitting(draft)
+        self.draft = draft_for(trajectory, draft)
         self.residual = residual_weight
         self.run: Run | None = None
         self.known: list[list[Options]] = []
@@ -147,18 +147,15 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         return result
 
     def outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
-        try:
-            return self._outer_sample(*args, **kwargs)
-        except comfy.model_management.OOM_EXCEPTION as error:
-            # Of the same type: ComfyUI frees its memory when it sees that.
-            raise type(error)(f"Dragon: memory ran out during the edit, {SMALLER}. ({error})") from error
-
-    def _outer_sample(self, *args: Any, **kwargs: Any) -> Tensor:
         if self.strength > 0:
             comfy.patcher_extension.add_wrapper_with_key(
                 comfy.patcher_extension.WrappersMP.PREPARE_SAMPLING, STATE, load_fully, self.model_options, is_model_options=True
             )
-        return super().outer_sample(*args, **kwargs)
+        try:
+            return super().outer_sample(*args, **kwargs)
+        except comfy.model_management.OOM_EXCEPTION as error:
+            # Of the same type: ComfyUI frees its memory when it sees that.
+            raise type(error)(f"Dragon: memory ran out during the edit, {SMALLER}. ({error})") from error
 
     def inner_sample(
         self,
@@ -171,45 +168,24 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         *args: Any,
         **kwargs: Any,
     ) -> Tensor:
-        self._check_start(noise, latent_image, denoise_mask)
+        trajectory = self.branch.trajectory
+        check_start(trajectory, noise, latent_image, denoise_mask)
+        chain.check_counts(self.edits, as_pictures(latent_image).shape[0])
         seed = kwargs.get("seed", args[2] if len(args) > 2 else None) or 0
         self.run = self._prepared(latent_image, sigmas, device, seed if getattr(sampler, "fresh_noise", False) else None)
         try:
             self._process_known(self.run.pictures, latent_image, device, with_shapes="latent_shapes" in kwargs)
             if self.edits:
                 follows = getattr(sampler, "follows_path", False) or self.run.first > 0
-                self.run.path = self._edited_path(seed, only_start=not follows)
-            if self._begins(sigmas, latent_image):
-                noise, latent_image = self._start(noise, latent_image, sigmas[0])
+                self.run.path = edited_path(self.run.pictures, self.edits, self.draft, self.inner_model, seed, only_start=not follows)
+            if begins(trajectory, self.inner_model, sigmas, latent_image):
+                noise, latent_image = own_start(self.run, self.inner_model, noise, latent_image, sigmas[0])
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
             self.conds |= {KNOWN + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
             self.known, self.compared = [], []
             self.readings = self.run.readings
             self.run = None
-
-    def _begins(self, sigmas: Tensor, latent: Tensor) -> bool:
-        """Whether a run starts afresh: at the noisiest level, or wherever it was not given another run's latent to go on from."""
-        own = self.branch.trajectory
-        if float(sigmas[0]) >= float(own.sigmas[0]) * (1 - 1e-4) or not torch.count_nonzero(latent):
-            return True
-        known = (self.inner_model.process_latent_out(as_video(own.latents[i].to(latent), own.frames)) for i in (0, -1))
-        return any(torch.allclose(latent, each, rtol=1e-3, atol=1e-3) for each in known)
-
-    def _check_start(self, noise: Tensor, latent: Tensor, denoise_mask: Tensor | None) -> None:
-        """Raises :class:`DragonError` where a run cannot begin with this latent (B, C, h, w) or (B, C, frames, h, w)."""
-        trajectory = self.branch.trajectory
-        if denoise_mask is not None:
-            raise DragonError("noise masks are not supported: remove SetLatentNoiseMask; the edit keeps the rest by itself")
-        pictures = as_pictures(latent)
-        if tuple(pictures.shape[1:]) != tuple(trajectory.latents.shape[2:]) or (latent.ndim == 5) != bool(trajectory.frames):
-            raise DragonError(
-                f"the latent has shape {tuple(latent.shape)} but the trajectory {tuple(trajectory.latents.shape[1:])}: "
-                "start from DragonInvert's start_latent"
-            )
-        if torch.count_nonzero(noise):
-            raise DragonError("the start latent has the source's own noise, more of it would bury the picture: connect DisableNoise")
-        chain.check_counts(self.edits, pictures.shape[0])
 
     def _prepared(self, latent: Tensor, sigmas: Tensor, device: torch.device, seed: int | None) -> Run:
         """The state of a run, and a model that can be differentiated where something pulls.
@@ -248,39 +224,6 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
             self.known.append(conds["positive"])
             self.compared.append(conds.get("edit", conds["positive"]))
-
-    def _start(self, noise: Tensor, latent: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """What ComfyUI mixes to the run's own start: of a latent nothing would be left at a flow's noisiest level."""
-        run = self.running()
-        start = as_video((run.pictures[0].latents if run.path is None else run.path)[run.first].to(latent), run.pictures[0].frames)
-        if self.noise_model is FLOW:
-            return start / sigma.to(latent), torch.zeros_like(latent)
-        scaled = self.inner_model.process_latent_out(start)
-        return noise, latent if torch.allclose(latent, scaled, rtol=1e-3, atol=1e-3) else scaled  # as rounded as it was given
-
-    def _edited_path(self, seed: int, only_start: bool) -> Tensor:
-        """The trajectory with the edits made at every level, or at the first, in the model's scale: (T + 1, B, C, h, w)."""
-        trajectory, *others = self.running().pictures
-        noise = unit_noise(trajectory.latents.shape[1:], seed, step=-1, draw=0)
-        reference = others[0].latents if others else None
-        draft = None if self.draft is None else as_pictures(self.inner_model.process_latent_in(self.draft))
-        return chain.edited_path(self.edits, trajectory.latents, trajectory.sigmas, noise, reference, draft, self.noise_model, only_start)
-
-    def _fitting(self, draft: Tensor | None) -> Tensor | None:
-        """The draft's latent outside of inference mode, if it is one of the trajectory's picture."""
-        if draft is None:
-            return None
-        wanted, frames = self.branch.trajectory.latents.shape[1:], self.branch.trajectory.frames
-        draft = draft.unsqueeze(2) if frames and draft.ndim == 4 else draft
-        pictures = as_pictures(draft)
-        if pictures.shape[1:] != wanted[1:] or pictures.shape[0] not in (1, wanted[0]) or (draft.ndim == 5) != bool(frames):
-            raise DragonError(
-                f"the draft's latent is {tuple(draft.shape)}, the trajectory's {tuple(wanted)}: draft the picture you inverted"
-            )
-        if not torch.isfinite(draft).all():
-            raise DragonError("the draft's latent has values that are not numbers: check the VAE (try another precision)")
-        with torch.inference_mode(False):
-            return draft.detach().clone().float().cpu()
 
     def changed(self) -> Tensor:
         """Where the decoded picture may differ from the source: (M, H, W), soft at its edge."""
