@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,22 +21,20 @@ from ...dragon_core.diffusion.loop import Prediction
 from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.schedule import EditSchedule
 from ...dragon_core.diffusion.sharing import Sharing
-from ...dragon_core.diffusion.trajectory import Branch, Trajectory
+from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits import chain
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.frames import by_latent_frames
 from ...dragon_core.errors import DragonError
 from .evaluation import GuidedEvaluation, seeing
 from .gradients import make_differentiable, out_of_inference
-from .known_pictures import branch_step_at
+from .known_pictures import KNOWN, branch_step_at, process_known
 from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident, weight_patches
-from .run import BranchStep, EnergyReading, Run
+from .run import BranchStep, EnergyReading, Moment, Run
 from .start import begins, check_start, draft_for, edited_path, own_start
 from .tokens import SHARING, STATE
 
 log = logging.getLogger(__name__)
-
-KNOWN = "dragon_reference"
 
 #: Half cells around an edit in which the decoded picture may differ from the source: that far an edited cell shows.
 CHANGED_MARGIN = 3
@@ -52,19 +50,6 @@ class HostPrediction(Prediction):
     """A prediction that also remembers the denoised latent as ComfyUI computed it, bit for bit."""
 
     denoised: Tensor | None = None
-
-
-def same_prompt(conditioning: list[Options], other: list[Options]) -> bool:
-    """Whether two converted conditionings say the same, so that one evaluation serves for both."""
-
-    def text(cond: Options) -> tuple[Tensor | None, ...]:
-        return cond.get("cross_attn"), cond.get("pooled_output")
-
-    def equal(a: Tensor | None, b: Tensor | None) -> bool:
-        return a is b if a is None or b is None else torch.equal(a, b)
-
-    pairs = zip(conditioning, other, strict=False)
-    return len(conditioning) == len(other) and all(equal(a, b) for c, d in pairs for a, b in zip(text(c), text(d), strict=True))
 
 
 class DragonGuidance(comfy.samplers.CFGGuider):
@@ -116,8 +101,6 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         self.draft = draft_for(trajectory, draft)
         self.residual = residual_weight
         self.run: Run | None = None
-        self.known: list[list[Options]] = []
-        self.compared: list[list[Options]] = []
         self.readings: list[EnergyReading] = []
 
     def _warn_of_idle(self) -> None:
@@ -174,7 +157,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         seed = kwargs.get("seed", args[2] if len(args) > 2 else None) or 0
         self.run = self._prepared(latent_image, sigmas, device, seed if getattr(sampler, "fresh_noise", False) else None)
         try:
-            self._process_known(self.run.pictures, latent_image, device, with_shapes="latent_shapes" in kwargs)
+            process_known(self, self.run, latent_image, device, with_shapes="latent_shapes" in kwargs)
             if self.edits:
                 follows = getattr(sampler, "follows_path", False) or self.run.first > 0
                 self.run.path = edited_path(self.run.pictures, self.edits, self.draft, self.inner_model, seed, only_start=not follows)
@@ -182,8 +165,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
                 noise, latent_image = own_start(self.run, self.inner_model, noise, latent_image, sigmas[0])
             return super().inner_sample(noise, latent_image, device, sampler, sigmas, denoise_mask, *args, **kwargs)
         finally:
-            self.conds |= {KNOWN + str(i): conds for i, conds in enumerate(self.known)}  # for ComfyUI's clean-up
-            self.known, self.compared = [], []
+            self.conds |= {KNOWN + str(i): conds for i, conds in enumerate(self.run.known)}  # for ComfyUI's clean-up
             self.readings = self.run.readings
             self.run = None
 
@@ -211,19 +193,8 @@ class DragonGuidance(comfy.samplers.CFGGuider):
             sharing=sharing,
             attention=None if sharing is None else self.backbone.attention(self.model_patcher, sharing, edits),
             convention=self.convention,
+            residual=self.residual,
         )
-
-    def _process_known(self, pictures: Sequence[Trajectory], latent_image: Tensor, device: torch.device, with_shapes: bool) -> None:
-        """Known pictures are replayed as they were inverted; processed beside the positive they would inherit that one's ControlNets."""
-        for i, known in enumerate(pictures):
-            latent = as_video(known.latents[-1].to(latent_image), known.frames)
-            shapes = {"latent_shapes": [latent.shape]} if with_shapes else {}
-            conds = {"positive": self.conds.pop(KNOWN + str(i))}
-            if self.convention.edit_prompt and not same_prompt(conds["positive"], self.conds["positive"]):
-                conds["edit"] = [{key: value for key, value in c.items() if key != "control"} for c in self.conds["positive"]]
-            conds = comfy.samplers.process_conds(self.inner_model, torch.zeros_like(latent), conds, device, latent, **shapes)
-            self.known.append(conds["positive"])
-            self.compared.append(conds.get("edit", conds["positive"]))
 
     def changed(self) -> Tensor:
         """Where the decoded picture may differ from the source: (M, H, W), soft at its edge."""
@@ -269,13 +240,14 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         run = self.running()
         guided = guided and self.strength > 0
         share = run.sharing is not None and run.sharing.window.contains(float(self.noise_model.progress(sigma)))
-        timestep = sigma.reshape(1).expand(x.shape[0])
+        latent = as_video(x, self.branch.trajectory.frames)
+        now = Moment(self, run, sigma.reshape(1).expand(latent.shape[0]), options)
         transfers = self.residual > 0 and any(picture.renoised for picture in run.pictures)
         if transfers and run.layout is None:
             return self._unedited(x, sigma, options, seed, stock)
-        branch_step = branch_step_at(self, step, timestep, options, guided, share) if guided or share or transfers else None
+        branch_step = branch_step_at(now, step, guided, share) if guided or share or transfers else None
         tokens = branch_step.tokens if share and branch_step else None
-        with seeing(run, options, as_video(x, self.branch.trajectory.frames), tokens) as mine:
+        with seeing(run, options, latent, tokens) as mine:
             p = self._evaluate(x, sigma, branch_step if guided else None, mine, seed, stock)
         return p if branch_step is None or branch_step.residual is None else self._with_residual(p, branch_step.residual, sigma)
 

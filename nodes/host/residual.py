@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import comfy.samplers
 import torch
 from torch import Tensor
 
 from ...dragon_core.edits import chain
+from .backbones.base import Tokens
 from .evaluation import seeing, with_patch
-from .run import BranchOutputs, Run
-
-if TYPE_CHECKING:
-    from .guider import DragonGuidance
+from .run import BranchOutputs, Moment, Run
 
 Options = dict[str, Any]
 
 
-def as_generated(
-    guider: DragonGuidance, predicted: Tensor, conditioning: Options, x: Tensor, timestep: Tensor, options: Options, tokens: Any | None
-) -> Tensor:
+def as_generated(now: Moment, predicted: Tensor, conditioning: Options, x: Tensor, tokens: Tokens | None) -> Tensor:
     """A known picture's prediction under the run's cfg and negative prompt, as the generation's is: else cfg alone would be an edit.
 
     predicted: that of ``conditioning`` for ``x``. tokens: those that the generation's negative sees at this step, too.
     """
-    negative, run = guider.conds.get("negative"), guider.running()
+    guider, timestep = now.guider, now.timestep
+    negative = guider.conds.get("negative")
     if negative is None or math.isclose(guider.cfg, 1.0):
         return predicted
-    with seeing(run, options, x, tokens) as mine:
+    with seeing(now.run, now.options, x, tokens) as mine:
         (against,) = comfy.samplers.calc_cond_batch(guider.inner_model, [negative], x, timestep, mine)
-    plain, conds = with_patch(options, None, None), {"cond": [conditioning], "uncond": negative}
+    plain, conds = with_patch(now.options, None, None), {"cond": [conditioning], "uncond": negative}
     return comfy.samplers.cfg_function(guider.inner_model, predicted, against, guider.cfg, x, timestep, plain, **conds)
 
 

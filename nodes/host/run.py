@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
+import comfy.samplers
 from torch import Tensor
 
 from ...dragon_core.diffusion.convention import OURS, Convention
@@ -17,6 +19,8 @@ from .backbones.base import SharedAttention, Tokens
 from .memory import MIB, Tally
 
 log = logging.getLogger(__name__)
+
+Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,11 @@ class EnergyReading:
 
 @dataclass
 class Run:
-    """Everything that lives as long as one sampling run."""
+    """Everything that lives as long as one sampling run.
+
+    known: conditionings of the known pictures as ComfyUI has processed them, and ``compared`` those under which their features are seen.
+    residual: the share of what the model misses of renoised pictures that is taken along.
+    """
 
     pictures: tuple[Trajectory, ...]
     first: int
@@ -68,6 +76,9 @@ class Run:
     sharing: Sharing | None
     attention: SharedAttention | None = None
     convention: Convention = OURS
+    residual: float = 0.0
+    known: list[list[Options]] = field(default_factory=list)
+    compared: list[list[Options]] = field(default_factory=list)
     path: Tensor | None = None
     branch_step: BranchStep | None = None
     on_features: dict[tuple[int, int, int], chain.Layout] = field(default_factory=dict)
@@ -83,3 +94,13 @@ class Run:
                 "or an fp16 checkpoint needs less.",
                 tally.offloaded / MIB,
             )
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One step of a run. guider: ComfyUI's model, prompts and cfg. timestep: the noise level, (B,). options: the step's model options."""
+
+    guider: comfy.samplers.CFGGuider
+    run: Run
+    timestep: Tensor
+    options: Options

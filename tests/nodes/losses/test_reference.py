@@ -214,7 +214,7 @@ def test_run_state_is_gone_after_an_interrupt(scene: Any, branch: Any, paste: An
             run("SamplerCustomAdvanced", **custom, sigmas=scene.sigmas, latent_image=scene.start)
     finally:
         comfy.utils.set_progress_bar_global_hook(None)
-    assert guider.run is None and guider.known == []
+    assert guider.run is None
     first, again = (run("SamplerCustomAdvanced", **custom, sigmas=scene.sigmas, latent_image=scene.start)[0]["samples"] for _ in range(2))
     assert torch.equal(first, again)
 
