@@ -28,3 +28,13 @@ def block(size: tuple[int, int], top: int, bottom: int, left: int, right: int) -
 def s(a: list[float], b: list[float]) -> float:
     """S = (cos + 1) / 2 of two vectors, by hand."""
     return (sum(x * y for x, y in zip(a, b, strict=True)) / (math.hypot(*a) * math.hypot(*b)) + 1) / 2
+
+
+def mean_similarity(a: tuple[Tensor, ...], b: tuple[Tensor, ...], weight: Tensor, picture: int) -> float:
+    """The weighted mean over a grid of S, itself the mean over the taps, of one picture of a batch: by loops. weight: (M, h, w)."""
+    total = mass = 0.0
+    for i, row in enumerate(weight[picture % len(weight)].tolist()):
+        for j, share in enumerate(row):
+            local = [s(x[picture, :, i, j].tolist(), y[picture, :, i, j].tolist()) for x, y in zip(a, b, strict=True)]
+            total, mass = total + share * sum(local) / len(local), mass + share
+    return total / mass
