@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from dragon_core.diffusion.convention import AUTHORS
 from dragon_core.diffusion.energies.points import points_energy, repulsion_energy
 from dragon_core.diffusion.features import Views
-from dragon_core.edits.chain import Layout, edited_path, evaluate, fitted
+from dragon_core.edits.chain import Layout, by, edited_path, evaluate, fitted
 from dragon_core.edits.drag import Drag, DragWeights, drag
 from dragon_core.edits.move import Move, MoveWeights
 from dragon_core.errors import DragonError
@@ -97,6 +98,24 @@ def test_what_was_at_the_handle_is_at_the_target_in_the_clean_part() -> None:
         column, row = int(tx // 8), int(ty // 8)
         offset = torch.tensor([tx - (column + 0.5) * 8, ty - (row + 0.5) * 8])
         assert torch.dist(path[:, row, column] + offset, torch.tensor(HANDLE)) < 4
+
+
+@pytest.mark.parametrize("painted", [None, mask()], ids=["without a mask", "an object"])
+def test_by_the_authors_convention_3_by_3_cells_are_copied_and_nothing_is_warped(painted: Tensor | None) -> None:
+    """By loops, for a pair whose patches lie in the frame and one whose reach beyond it; the later pair has its say where they meet."""
+    pairs: tuple[Pair, ...] = (((28.0, 28.0), (60.0, 36.0)), ((3.0, 61.0), (70.0, 30.0)))
+    latents, sigmas, noise = rand(3, 2, 4, 8, 12, seed=4), torch.tensor([9.0, 2.0, 0.0]), rand(2, 4, 8, 12, seed=5)
+    expected, copied = latents.clone(), torch.zeros(8, 12, dtype=torch.bool)
+    for (hx, hy), (tx, ty) in pairs:
+        for down in (-1, 0, 1):
+            for right in (-1, 0, 1):
+                (x, y), (to_x, to_y) = ((int(p // 8) + right, int(q // 8) + down) for p, q in ((hx, hy), (tx, ty)))
+                if 0 <= x < 12 and 0 <= y < 8 and 0 <= to_x < 12 and 0 <= to_y < 8:
+                    expected[..., to_y, to_x], copied[to_y, to_x] = latents[..., y, x], True
+    path = edited_path(by(AUTHORS, [drag(pairs, SIZE, painted)]), latents, sigmas, noise)
+    assert int(copied.sum()) == 9 + 4 - 1  # of the second patch four have a place in the frame, one of them in the first
+    torch.testing.assert_close(path, expected, atol=1e-5, rtol=0)
+    assert torch.equal(path[..., ~copied], latents[..., ~copied])
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["object", "area"])

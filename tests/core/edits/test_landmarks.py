@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from dragon_core.diffusion.convention import AUTHORS, OURS
 from dragon_core.document.poses import Landmarks, parse_landmarks
+from dragon_core.edits import chain
 from dragon_core.edits.landmarks import landmarks, pair_up
 from dragon_core.errors import DragonError
+from tensors import rand
 
 POINTS = ((10.0, 20.0), (30.5, 40.0), (50.0, 12.0))
 LISTS = {
@@ -94,6 +97,18 @@ def test_the_edit_is_an_area_with_the_weights_of_faces() -> None:
     mask = torch.zeros(1, 64, 96)
     mask[:, 4:60, 4:90] = 1
     torch.testing.assert_close(landmarks(POINTS, target, (64, 96), mask).regions((64, 96)).target, mask, atol=1e-3, rtol=0)
+
+
+def test_by_the_authors_convention_the_start_latent_is_left_alone() -> None:
+    """Nor is any other level changed, or the picture; the pack's own takes the landmarks along in all of them."""
+    edit = landmarks(POINTS, tuple((x + 9, y - 8) for x, y in POINTS), (64, 96))
+    latents, sigmas, noise = rand(3, 2, 4, 8, 12, seed=1), torch.tensor([9.0, 2.0, 0.0]), rand(2, 4, 8, 12, seed=2)
+    picture = rand(2, 3, 64, 96, seed=3)
+    for convention, same in ((AUTHORS, True), (OURS, False)):
+        edits = chain.by(convention, [edit])
+        path = chain.edited_path(edits, latents, sigmas, noise)
+        assert [torch.equal(level, own) for level, own in zip(path, latents, strict=True)] == [same] * 3
+        assert torch.equal(chain.edited_picture(edits, picture), picture) == same
 
 
 @pytest.mark.parametrize(
