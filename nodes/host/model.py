@@ -77,9 +77,9 @@ def noise_model_of(model: comfy.model_patcher.ModelPatcher) -> NoiseModel:
     plain = isinstance(sampling, comfy.model_sampling.EPS) and not isinstance(sampling, comfy.model_sampling.IMG_TO_IMG)
     if plain and getattr(sampling, "sigma_data", 1.0) == 1.0:
         return VP
+    kind = next((kind for kind in type(sampling).__mro__ if vars(kind).keys() & {"calculate_input", "calculate_denoised"}), type(sampling))
     raise DragonError(
-        f"{family(model)} predicts {model.model.model_type.name}, which is not supported yet: use a model that predicts noise or v, or a "
-        "rectified flow"
+        f"{family(model)} predicts {kind.__name__}, which is not supported yet: use a model that predicts noise or v, or a rectified flow"
     )
 
 

@@ -125,6 +125,29 @@ def test_unet_with_another_noise_model(run: Any, scene: Any, refused: Any, name:
         run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
 
 
+@pytest.mark.parametrize(
+    ("node", "inputs", "name"),
+    [
+        ("ModelSamplingDiscrete", {"sampling": "img_to_img", "zsnr": False}, "IMG_TO_IMG"),
+        ("ModelSamplingContinuousEDM", {"sampling": "edm", "sigma_max": 120.0, "sigma_min": 0.002}, "EDM"),
+        ("ModelSamplingContinuousEDM", {"sampling": "cosmos_rflow", "sigma_max": 120.0, "sigma_min": 0.002}, "COSMOS_RFLOW"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_patch_that_makes_another_noise_model(run: Any, mini: Any, scene: Any, refused: Any, node: str, inputs: Any, name: str) -> None:
+    """What the patch makes of the model is told, not what the checkpoint is."""
+    (model,) = run(node, model=mini.model, **inputs)
+    with refused("DragonInvert", f"predicts {name}", "not supported yet"):
+        run("DragonInvert", model=model, positive=scene.positive, latent=scene.latent)
+
+
+def test_a_patch_that_makes_a_flow_of_a_model(run: Any, mini: Any, scene: Any, sample: Any, refused: Any) -> None:
+    """The trajectory was made in other latents."""
+    (model,) = run("ModelSamplingSD3", model=mini.model, shift=3.0)
+    with refused("DragonSampler", "another model", "invert with the model you sample with"):
+        sample(scene, model=model)
+
+
 def test_shared_attention_in_a_stock_sampler(run: Any, mini: Any, scene: Any, refused: Any) -> None:
     (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch)
     (empty,) = run("EmptyLatentImage", width=96, height=64)

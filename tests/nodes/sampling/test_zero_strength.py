@@ -30,6 +30,17 @@ def test_scale_zero_is_stock_euler(make_scene: Any, sample: Any, move: Any, eule
     assert difference(sample(scene, energy=energy, cfg=cfg, energy_scale=0.0), euler(scene, cfg)) == 0.0
 
 
+@pytest.mark.parametrize("kind", ["eps", "lcm", "x0"])
+def test_whatever_is_predicted(scene: Any, sample: Any, move: Any, euler: Any, run: Any, mini: Any, kind: str) -> None:
+    """ComfyUI turns each kind into a picture without noise, which is all that a step asks for; energies pull through each."""
+    (model,) = run("ModelSamplingDiscrete", model=mini.model, sampling=kind, zsnr=False)
+    plain = euler(scene, model=model)
+    assert difference(plain, euler(scene)) > 0.01, "the patch changes what is predicted"
+    assert difference(sample(scene, model=model), plain) == 0.0
+    pulled = sample(scene, model=model, energy=move(scene, start_latent="off"), energy_scale=0.2)
+    assert bool(torch.isfinite(pulled).all()) and difference(pulled, plain) > 1e-3
+
+
 def test_weights_of_zero_are_stock_euler(scene: Any, sample: Any, move: Any, euler: Any) -> None:
     """Guided steps whose gradient is zero leave ComfyUI's prediction as it is, up to how rows are batched."""
     energy = move(scene, start_latent="off", w_edit=0.0, w_content=0.0, w_contrast=0.0, w_inpaint=0.0)
