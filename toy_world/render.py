@@ -101,12 +101,6 @@ def object_mask(placed: Placed, side: int = SIDE, shadow: bool = True) -> npt.ND
     return body | (_contact_shadow(placed, view) > 0.25) if shadow else body
 
 
-def influence(scene: Scene, index: int, side: int = SIDE, least: float = 0.03) -> npt.NDArray[np.bool_]:
-    """Boolean (side, side): where object ``index`` changes the picture by ``least`` or more, outside itself: by shadow and reflection."""
-    change = np.abs(render(scene, side) - render(scene.without(index), side)).max(axis=-1)
-    return (change >= least) & ~object_mask(scene.objects[index], side, shadow=False)
-
-
 # ----- light -------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from toy_world import emoji, render
@@ -24,6 +25,12 @@ def room(x: float = 0.5, lamp: Lamp | None = LAMP, floor: str = "sand", **other:
     thing = Placed("apple", None, x=x, y=0.85, size=0.3, flip=False)
     scene = Scene(wall="white", pattern="plain", floor=floor, horizon=0.55, light=0.0, phase=0.3, objects=(thing,), lamp=lamp)
     return dataclasses.replace(scene, **other)
+
+
+def influence(scene: Scene, least: float = 0.03) -> npt.NDArray[np.bool_]:
+    """Boolean (256, 256): where the first object changes the picture by ``least`` or more, outside itself: by shadow and reflection."""
+    change = np.abs(render.render(scene) - render.render(scene.without(0))).max(axis=-1)
+    return (change >= least) & ~render.object_mask(scene.objects[0], shadow=False)
 
 
 def test_light_falls_off_with_the_distance_from_the_lamp() -> None:
@@ -46,7 +53,7 @@ def test_the_side_towards_the_lamp_is_the_lit_one(x: float, brighter: str) -> No
 
 @pytest.mark.parametrize("x", [0.25, 0.4, 0.6, 0.75])
 def test_the_shadow_falls_away_from_the_lamp(x: float) -> None:
-    shadow = render.influence(room(x), 0)
+    shadow = influence(room(x))
     middle = np.argwhere(shadow)[:, 1].mean() / 256
     assert (middle < x - 0.01) if x < LAMP.x else (middle > x + 0.01)
 
@@ -54,7 +61,7 @@ def test_the_shadow_falls_away_from_the_lamp(x: float) -> None:
 @pytest.mark.parametrize(("depth", "where"), [(0.05, "nearer"), (0.45, "farther")])
 def test_the_shadow_falls_to_the_viewer_of_a_lamp_behind_and_to_the_wall_of_one_in_front(depth: float, where: str) -> None:
     scene = room(0.3, dataclasses.replace(LAMP, depth=depth))
-    rows = np.argwhere(render.influence(scene, 0))[:, 0].mean() / 256
+    rows = np.argwhere(influence(scene))[:, 0].mean() / 256
     assert (rows > 0.85) if where == "nearer" else (rows < 0.85)
 
 
@@ -121,10 +128,10 @@ def test_a_larger_picture_is_the_same_picture() -> None:
 def test_influence_is_shadow_and_reflection_and_not_the_object() -> None:
     for floor in ("sand", MIRROR):
         scene = room(0.35, floor=floor)
-        mask = render.influence(scene, 0)
+        mask = influence(scene)
         assert mask.sum() > 200
         assert not (mask & render.object_mask(scene.objects[0], shadow=False)).any()
-    assert not render.influence(room(0.35, None), 0)[:120].any()  # without a lamp nothing falls on the wall
+    assert not influence(room(0.35, None))[:120].any()  # without a lamp nothing falls on the wall
 
 
 def test_captions_say_where_the_lamp_is() -> None:
