@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 class Parts:
     """Which parts of Dragon are on.
 
-    The paper has the first two. ``guidance``: the energies pull, which by default they do not. ``lead``: the edited trajectory leads
-    the object (``hold_object_until``). ``draft``: that trajectory is made from an edit of pixels (DragonDraft). ``composite``: outside
+    The paper has the first two. ``guidance``: the energies pull, which by default they do not. ``injection``: the edited trajectory
+    is injected (``hold_object_until``). ``draft``: that trajectory is made from an edit of pixels (DragonDraft). ``composite``: outside
     the edit the source's pixels stay, and detail that the VAE took from the draft comes back (DragonComposite).
     """
 
     guidance: bool = False
     attention: bool = True
-    lead: bool = True
+    injection: bool = True
     draft: bool = True
     composite: bool = True
     settings: Settings = field(default_factory=Settings)
@@ -78,8 +78,8 @@ def edit(case: Case, host: Host, settings: Settings) -> Picture:
 
 
 def _with_paper_parts(**parts: bool) -> Callable[[Case, Host, Settings], Picture]:
-    """Nothing that the paper has not: no lead, no draft, no composite."""
-    return _with(lead=False, draft=False, composite=False, **parts)
+    """Nothing that the paper has not: no injection, no draft, no composite."""
+    return _with(injection=False, draft=False, composite=False, **parts)
 
 
 def _with(**parts: bool) -> Callable[[Case, Host, Settings], Picture]:
@@ -110,7 +110,7 @@ def _edit(case: Case, host: Host, parts: Parts) -> Picture:
         model = host.run("DragonCrossAttnPatch", settings, model=model, branch=branch)[0]
     if parts.guidance:
         settings = settings.over(Settings({"energy_scale": PULL}))
-    if not parts.lead:
+    if not parts.injection:
         settings = Settings({"DragonSampler.hold_object_until": 0.0}).over(settings)
     links = {"model": model, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
     drafted: dict[str, Any] = {}

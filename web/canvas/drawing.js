@@ -29,8 +29,8 @@ export const NOTHING = { size: null, arrows: [], objects: [] }
 /** @param {Mask | null} [mask] @returns {Thing} */
 export const newThing = (mask = null) => ({ mask, move: [0, 0], scale: [1, 1], rotation: 0 })
 
-/** Masks that another node has lent: they are shown and moved like painted ones, but come anew with each run. */
-const lent = /** @type {WeakSet<Mask>} */ (new WeakSet())
+/** Masks that come from another node: they are shown and moved like painted ones, but come anew with each run. */
+const linked = /** @type {WeakSet<Mask>} */ (new WeakSet())
 
 /**
  * The drawing with another node's mask (or none any more) as object 1's, unless that one is painted.
@@ -40,12 +40,12 @@ export function withLentMask(drawing, mask) {
   const first = drawing.objects[0] ?? newThing()
   if (hasOwnMask(first)) return drawing
   if (!mask && !first.mask) return drawing
-  if (mask) lent.add(mask)
+  if (mask) linked.add(mask)
   return { ...drawing, objects: [{ ...first, mask }, ...drawing.objects.slice(1)] }
 }
 
-/** Whether an object's mask is painted: it goes before one that is lent. @param {Thing | undefined} thing */
-export const hasOwnMask = (thing) => Boolean(thing?.mask && !lent.has(thing.mask))
+/** Whether an object's mask is painted: it goes before one that is linked. @param {Thing | undefined} thing */
+export const hasOwnMask = (thing) => Boolean(thing?.mask && !linked.has(thing.mask))
 
 /** @param {Thing} thing */
 export const isPlaced = ({ move, scale, rotation }) =>
@@ -63,7 +63,7 @@ export class UnreadableDrawing extends Error {
 const rounded = (value) => Math.round(value * 1e6) / 1e6
 
 /** @param {Mask | null} mask */
-const isPainted = (mask) => mask !== null && !lent.has(mask) && !isEmpty(mask)
+const isPainted = (mask) => mask !== null && !linked.has(mask) && !isEmpty(mask)
 
 /** The drawing with less detail in masks that have more than can be kept; itself where none has. @param {Drawing} drawing @returns {Drawing} */
 export function withoutNoiseIn(drawing) {

@@ -15,8 +15,8 @@ from PIL import Image
 
 from dev.paths import WORKFLOWS
 
-#: As shipped: the edited trajectory leads, guidance comes after it.
-LED = {"guide_every_until": 1.0, "guide_until": 1.0, "hold_background": 1.0, "hold_object_until": 0.7, "energy_scale": 0.2, "cfg": 1.0}
+#: As shipped: the edited trajectory is injected, guidance comes after it.
+INJECTED = {"guide_every_until": 1.0, "guide_until": 1.0, "hold_background": 1.0, "hold_object_until": 0.7, "energy_scale": 0.2, "cfg": 1.0}
 GUIDED = {"guide_every_until": 0.5, "guide_until": 0.5}
 
 
@@ -80,7 +80,7 @@ class Templates:
             inverted[name] = run("DragonInvert", model=model, positive=positive, latent=latent, steps=6)[0]
         (branch,) = run("DragonGuidanceBranch", **inverted)
         (shared,) = run("DragonCrossAttnPatch", model=model, branch=branch)
-        latent, *_ = run("DragonSampler", model=shared, positive=wanted, negative=nothing, branch=branch, energy=energy, **LED)
+        latent, *_ = run("DragonSampler", model=shared, positive=wanted, negative=nothing, branch=branch, energy=energy, **INJECTED)
         return run("VAEDecode", vae=self.mini.vae, samples=latent)[0][0]
 
 
@@ -129,7 +129,7 @@ def test_the_appearance_turns_to_the_reference(templates: Templates, run: Any) -
 
 
 def test_the_papers_loop_is_steered_by_the_second_picture(scene: Any, branch: Any, paste: Any, appearance: Any, sample: Any) -> None:
-    """Without any lead, at a strength of 0 and above."""
+    """Without any injection, at a strength of 0 and above."""
     for energy in (paste(), appearance(transfer=0.0)):
         still = sample(scene, branch=branch, energy=energy, energy_scale=0.0, **GUIDED)
         guided = sample(scene, branch=branch, energy=energy, **GUIDED)
@@ -185,8 +185,8 @@ def test_paste_and_move_in_one_run(scene: Any, branch: Any, paste: Any, move: An
     """Side by side, in either order of the chain."""
     (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=branch)
     beside = {"x": 80.0, "y": 48.0, "scale": 0.5}
-    both = sample(scene, branch=branch, model=model, energy=paste(energy=move(scene), **beside), **LED)
-    swapped = sample(scene, branch=branch, model=model, energy=move(scene, energy=paste(**beside)), **LED)
+    both = sample(scene, branch=branch, model=model, energy=paste(energy=move(scene), **beside), **INJECTED)
+    swapped = sample(scene, branch=branch, model=model, energy=move(scene, energy=paste(**beside)), **INJECTED)
     assert torch.isfinite(both).all()
     assert float((both - swapped).abs().max()) < 1e-3 * float(both.abs().max())
 

@@ -73,7 +73,7 @@ def test_the_authors_schedules_at_50_steps(pack: Any) -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_the_model_is_asked_in_few_steps(make_scene: Any, sample: Any, move: Any, steps: int) -> None:
-    """With the lead of the defaults, which at 4 steps would round to all of them; 1 means all and says so."""
+    """With the injection of the defaults, which at 4 steps would round to all of them; 1 means all and says so."""
     scene = make_scene(steps=steps, refinement=0)
     given = {"energy": move(scene), "hold_background": 1.0, "guide_every_until": 1.0, "guide_until": 1.0}
     weak, strong = (sample(scene, energy_scale=scale, hold_object_until=0.9, **given) for scale in (0.2, 1.0))

@@ -64,11 +64,11 @@ def test_schedule_in_two_parts(scene: Any, run: Any, move: Any, custom: Any) -> 
     assert float((parts - whole).abs().max()) < 1e-3 * float(whole.abs().max())
 
 
-@pytest.mark.parametrize(("unit", "lead", "same"), [("relative", 0.0, False), ("relative", 0.5, True), ("paper", 0.0, True)])
-def test_relative_strength_is_each_parts_own(scene: Any, run: Any, move: Any, custom: Any, unit: str, lead: float, same: bool) -> None:
-    """As the help says: two parts of which both guide are not the whole in `relative` units; in `paper`, or behind the lead, they are."""
+@pytest.mark.parametrize(("unit", "injected", "same"), [("relative", 0.0, False), ("relative", 0.5, True), ("paper", 0.0, True)])
+def test_relative_strength_is_each_parts_own(scene: Any, run: Any, move: Any, custom: Any, unit: str, injected: float, same: bool) -> None:
+    """As the help says: two parts of which both guide are not the whole in `relative` units; in `paper`, or after injection, they are."""
     given = {"energy": move(scene), "scale_unit": unit, "energy_scale": 0.2, "guide_every_until": 1.0, "guide_until": 1.0}
-    (sampler,) = run("DragonEulerSampler", hold_background=1.0, hold_object_until=lead)
+    (sampler,) = run("DragonEulerSampler", hold_background=1.0, hold_object_until=injected)
     high, low = run("SplitSigmas", sigmas=scene.sigmas, step=2)
     middle = custom(scene, sampler, sigmas=high, **given)
     parts = custom(scene, sampler, sigmas=low, latent={"samples": middle}, **given)

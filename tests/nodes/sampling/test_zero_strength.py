@@ -64,7 +64,7 @@ def test_the_sampler_gives_the_source_back(make_scene: Any, sample: Any) -> None
     assert difference(sample(scene, cfg=1.0), source) < 0.05 * float(source.abs().max())
 
 
-def test_start_without_an_edit_is_not_led(scene: Any, sample: Any, move: Any, euler: Any) -> None:
+def test_start_without_an_edit_is_not_injected(scene: Any, sample: Any, move: Any, euler: Any) -> None:
     """With the start latent off there is no moved path to follow, however long the object should: plain sampling, bit for bit."""
     energy = move(scene, start_latent="off")
     free = sample(scene, energy=energy, energy_scale=0.0, hold_background=0.0, hold_object_until=1.0)
