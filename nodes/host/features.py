@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from ...dragon_core.diffusion.trajectory import Trajectory
-from ...dragon_core.errors import DragonError
-from .model import backbone_of, family, fingerprint
+from .model import backbone_of, require_maker
 from .tokens import STATE, TokenExchange
 
 Options = dict[str, Any]
@@ -43,11 +42,7 @@ def decoder_features(model: comfy.model_patcher.ModelPatcher, trajectory: Trajec
     upsamplings, where DIFT (arXiv 2306.03881) and the paper's ablation find what belongs together.
     """
     backbone = backbone_of(model)
-    if trajectory.model != fingerprint(model):
-        raise DragonError(
-            f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: use the model you "
-            "inverted with"
-        )
+    require_maker(model, trajectory, "use the model you inverted with")
     first, last = backbone.tap_blocks(model.model.diffusion_model, 2)
     seen: list[Tensor] = []
 

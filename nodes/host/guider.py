@@ -29,7 +29,7 @@ from ...dragon_core.errors import DragonError
 from .evaluation import GuidedEvaluation, seeing
 from .gradients import make_differentiable, out_of_inference
 from .known_pictures import KNOWN, branch_step_at, process_known
-from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident, weight_patches
+from .model import backbone_of, load_fully, require_loaded, require_maker, resident, weight_patches
 from .run import BranchStep, EnergyReading, Moment, Run
 from .start import begins, check_start, draft_for, edited_path, own_start
 from .tokens import SHARING, STATE
@@ -74,11 +74,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
     ) -> None:
         self.backbone = backbone_of(model)
         trajectory = branch.trajectory
-        if trajectory.model != fingerprint(model):
-            raise DragonError(
-                f"the trajectory was made with another model ({trajectory.family}), this one is {family(model)}: invert with "
-                f"the model you sample with"
-            )
+        require_maker(model, trajectory, "invert with the model you sample with")
         if any(known.patches != weight_patches(model) for known in branch.trajectories):
             log.warning(
                 "Dragon: the picture was inverted or recorded with other LoRAs than it is edited with, so guidance compares unlike things: "

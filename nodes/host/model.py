@@ -16,6 +16,7 @@ import comfy.utils
 from torch import Tensor, nn
 
 from ...dragon_core.diffusion.noise_model import FLOW, VP, NoiseModel
+from ...dragon_core.diffusion.trajectory import Trajectory
 from ...dragon_core.errors import DragonError
 from .backbones.base import Backbone
 from .backbones.dit import Transformer
@@ -90,6 +91,12 @@ def fingerprint(model: comfy.model_patcher.ModelPatcher) -> str:
         weight = model.backup[key].weight if key in model.backup else comfy.utils.get_attr(model.model, key)
         digest.update(weight.detach().flatten()[:4096].float().cpu().numpy().tobytes())
     return digest.hexdigest()
+
+
+def require_maker(model: comfy.model_patcher.ModelPatcher, trajectory: Trajectory, remedy: str, made: str = "trajectory") -> None:
+    """Raise unless a trajectory (``made``: or what was made of it) is of this checkpoint."""
+    if trajectory.model != fingerprint(model):
+        raise DragonError(f"the {made} was made with another model ({trajectory.family}), this one is {family(model)}: {remedy}")
 
 
 def _telling(network: nn.Module) -> list[str]:

@@ -9,8 +9,7 @@ from comfy_api.latest import io
 from ...dragon_core.diffusion.schedule import Window
 from ...dragon_core.diffusion.sharing import FIRST_BLOCK, MergeMode, Sharing
 from ...dragon_core.diffusion.trajectory import Branch
-from ...dragon_core.errors import DragonError
-from ..host.model import backbone_of, family, fingerprint
+from ..host.model import backbone_of, require_maker
 from ..schema.links import CATEGORY, BranchLink, advanced, named, searched_as
 
 
@@ -87,9 +86,5 @@ class DragonCrossAttnPatch(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             backbone = backbone_of(model)
-            if fingerprint(model) != branch.trajectory.model:
-                raise DragonError(
-                    f"the branch was made with another model ({branch.trajectory.family}), this one is {family(model)}: "
-                    f"invert with the model you patch"
-                )
+            require_maker(model, branch.trajectory, "invert with the model you patch", "branch")
             return io.NodeOutput(backbone.patched(model, Sharing(mode, Window(start, end), Window(block_start, block_end))))
