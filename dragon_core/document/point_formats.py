@@ -115,6 +115,7 @@ def _ends(item: Any, number: int) -> Pair:  # noqa: ANN401 - any JSON
 
 
 def parse_point(item: Any, name: str) -> Point:  # noqa: ANN401 - any JSON
+    """``[x, y]`` or ``{"x": …, "y": …}``. Raises :class:`DragonError`, in which ``name`` says which point it is, for anything else."""
     if isinstance(item, dict):
         if "x" not in item or "y" not in item:
             raise DragonError(f'{name} has no "x" and "y"')
@@ -123,10 +124,11 @@ def parse_point(item: Any, name: str) -> Point:  # noqa: ANN401 - any JSON
         x, y = item
     else:
         raise DragonError(f"{name} is {_kind(item)}, not [x, y]")
-    return _coordinate(x, name), _coordinate(y, name)
+    return coordinate(x, name), coordinate(y, name)
 
 
-def _coordinate(value: Any, name: str) -> float:  # noqa: ANN401 - any JSON
+def coordinate(value: Any, name: str) -> float:  # noqa: ANN401 - any JSON
+    """A number of the point that ``name`` says. Raises :class:`DragonError` for what is none, or no place in a picture."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DragonError(f"{name} has the coordinate {shortened(value)}, which is not a number")
     # Compared before converting: an integer of a thousand digits is no float.
@@ -136,6 +138,7 @@ def _coordinate(value: Any, name: str) -> float:  # noqa: ANN401 - any JSON
 
 
 def is_point(item: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Whether it has a point's form rather than a list's of points."""
     if isinstance(item, dict):
         return True
     return is_list(item) and len(item) == 2 and not any(is_list(part) or isinstance(part, dict) for part in item)

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import DragonError
 from ..imaging.affine import Point
-from .point_formats import MAX_COORDINATE, MAX_PAIRS, read_json, shortened
+from .point_formats import MAX_COORDINATE, MAX_PAIRS, coordinate, read_json, shortened
 
 FORMS = 'write [[x, y], …] or [{"x": …, "y": …}, …]'
 #: Keys under which a pose holds its people, and a person's face: x, y and score in turn.
@@ -101,11 +101,5 @@ def _landmark(item: Any, name: str) -> Point | None:  # noqa: ANN401 - any JSON
         values = list(item)
     else:
         raise DragonError(f"{name} is {shortened(item)}, not [x, y]; {FORMS}")
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise DragonError(f"{name} has the coordinate {shortened(value)}, which is not a number")
-        if not -MAX_COORDINATE <= value <= MAX_COORDINATE:  # NaN, too
-            raise DragonError(f"{name} has a coordinate that is no place in a picture (NaN, infinite or beyond a million pixels)")
-    if min(values[:2]) < 0 or (len(values) == 3 and not any(values)):
-        return None
-    return float(values[0]), float(values[1])
+    x, y, *score = (coordinate(value, name) for value in values)
+    return None if min(x, y) < 0 or (score and not any((x, y, *score))) else (x, y)
