@@ -70,7 +70,7 @@ class Trajectory:
         levels = sigmas.detach().cpu()
         if len(levels) < 2 or not bool((levels.diff() < 0).all()) or float(levels[-1]) < 0:
             raise DragonError("the SIGMAS must fall, from step to step, to 0 or above: use DragonInvert's, or a scheduler's")
-        known = [self._index(sigma) for sigma in levels.tolist()]
+        known = [self.index(sigma) for sigma in levels.tolist()]
         if known[0] is not None and known == list(range(known[0], known[0] + len(known))):
             return self, known[0]
         if float(levels[-1]) > 0:
@@ -80,7 +80,7 @@ class Trajectory:
 
     def at(self, sigma: float) -> Tensor:
         """The latents (B, C, H, W) at any noise level: between two levels the picture is under what lies between their noise."""
-        found = self._index(sigma)
+        found = self.index(sigma)
         if found is not None:
             return self.latents[found]
         below = next((i for i, level in enumerate(self.sigmas.tolist()) if level < sigma), self.steps)
@@ -105,18 +105,12 @@ class Trajectory:
 
     def step_at(self, sigma: float) -> int:
         """The step that a noise level belongs to: the one that begins there, or above it."""
-        found = self._index(sigma)
+        found = self.index(sigma)
         above = sum(level > sigma for level in self.sigmas.tolist()) - 1
         return min(max(above if found is None else found, 0), self.steps - 1)
 
-    def index(self, sigma: float) -> int:
-        """The step that begins at a noise level. Raises :class:`DragonError` where none does."""
-        found = self._index(sigma)
-        if found is None:
-            raise DragonError(f"the trajectory has {self.steps} steps and none at sigma {sigma:.4g}")
-        return found
-
-    def _index(self, sigma: float) -> int | None:
+    def index(self, sigma: float) -> int | None:
+        """The step that begins at a noise level; None where none does."""
         levels = enumerate(self.sigmas.tolist())
         return next((i for i, level in levels if math.isclose(level, sigma, rel_tol=1e-4, abs_tol=1e-6)), None)
 
