@@ -20,7 +20,7 @@ from ..diffusion.energies.correspondence import correspondence_energy
 from ..diffusion.energies.form import LEAST
 from ..diffusion.features import Features, Views, region_mean
 from ..errors import DragonError
-from ..imaging.affine import AffineWarp, Point, warp
+from ..imaging.affine import AffineWarp, Point, arrived
 from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import check_mask, check_same_size, cropped_mask
 from ..imaging.masks import Regions, either, on_grid
@@ -173,7 +173,7 @@ class LocalSimilarity(Primitive):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not bool((self._arrived > 0.5).flatten(1).any(1).all()):
+        if not bool((arrived(self.mask, self._transform) > 0.5).flatten(1).any(1).all()):
             raise DragonError("the shift takes the whole region out of the picture; use a smaller one")
 
     def within(self, window: CropWindow) -> Self:
@@ -182,11 +182,6 @@ class LocalSimilarity(Primitive):
     @property
     def _transform(self) -> AffineWarp:
         return AffineWarp((self.mask.shape[-2], self.mask.shape[-1]), self.shift)
-
-    @property
-    def _arrived(self) -> Tensor:
-        """The mask at its new place: (M, H, W)."""
-        return warp(self.mask.unsqueeze(1).float(), self._transform).squeeze(1)
 
     def regions(self, size: tuple[int, int]) -> Regions:
         target = self.convention.moved_regions(self.mask, self._transform, size).target
