@@ -24,6 +24,8 @@ PICTURE_PASSES = 3
 
 @dataclass(frozen=True)
 class AppearanceWeights(Weights):
+    """The authors' for this task."""
+
     edit: float = 3.5
     content: float = 5.0
 

@@ -44,6 +44,8 @@ REACH, REACH_OF_WAY = 2.0, 0.25
 
 @dataclass(frozen=True)
 class DragWeights(Weights):
+    """inpaint: of the push of the handles' old places away from what was there."""
+
     inpaint: float = 0.2
 
 

@@ -51,6 +51,8 @@ StartLatent = Literal["swap", "noise", "keep", "off"]
 
 @dataclass(frozen=True)
 class MoveWeights(Weights):
+    """contrast: of the vacated place's push away from what was there. inpaint: of its pull towards the look of what is near."""
+
     contrast: float = 0.2
     inpaint: float = 0.8
 

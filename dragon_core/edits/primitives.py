@@ -248,5 +248,6 @@ class MeanSimilarity(Primitive):
 
 
 def check_weight(weight: float) -> None:
+    """A primitive's weight must be >= 0."""
     if weight < 0:
         raise DragonError("an energy's weight cannot be negative; use 0 to switch it off")

@@ -72,7 +72,7 @@ class Placement(Protocol):
 
 @dataclass(frozen=True)
 class AffineWarp:
-    """T(p) = centre + matrix (p − centre) + shift. Points are (x, y) in pixels of an image of ``image_size`` (height, width).
+    """T(p) = centre + matrix (p − centre) + shift, a :class:`Placement`. Points are (x, y) in pixels.
 
     ``shift``, ``centre``: one for all pictures of a batch, or one for each. ``source_size``: (height, width) of the picture that p
     lies in where that is another one, as in pasting.
@@ -114,37 +114,30 @@ class AffineWarp:
         return torch.tensor(self.shift, dtype=torch.float64).view(-1, 2)
 
     def forward(self, points: Tensor) -> Tensor:
-        """T of points (..., 2), or (M, ..., 2) where M > 1 pictures have maps of their own."""
         centre, shift = _over(points, self.centres), _over(points, self.shifts)
         return (points - centre) @ points.new_tensor(self.matrix).T + centre + shift
 
     def inverse(self, points: Tensor) -> Tensor:
-        """T⁻¹ of points, likewise."""
         centre, shift = _over(points, self.centres), _over(points, self.shifts)
         return (points - centre - shift) @ torch.linalg.inv(points.new_tensor(self.matrix)).T + centre
 
     def inverted(self) -> AffineWarp:
-        """The transform that undoes this one."""
         inverse = torch.linalg.inv(torch.tensor(self.matrix, dtype=torch.float64))
         (a, b), (c, d) = inverse.tolist()
         sizes = {} if self.source_size is None else {"image_size": self.source_size, "source_size": self.image_size}
         return replace(self, matrix=((a, b), (c, d)), shift=each_point(-self.shifts @ inverse.T), **sizes)
 
     def cropped(self, image_size: tuple[int, int], corner: Point) -> AffineWarp:
-        """The same in the part of the picture that has this size and begins at ``corner``, for source and target alike."""
         return replace(self, image_size=image_size, centre=each_point(self.centres - torch.tensor(corner, dtype=torch.float64)))
 
     def scaled(self, image_size: tuple[int, int]) -> AffineWarp:
-        """The same in a picture that was scaled to this size, by one factor for x and y."""
         factor = image_size[0] / self.image_size[0]
         return replace(self, image_size=image_size, shift=each_point(factor * self.shifts), centre=each_point(factor * self.centres))
 
     def repeated(self, times: int) -> AffineWarp:
-        """For as many times the pictures: where each has its own shift or centre, all of them in turn."""
         return self.chosen(list(range(self.count)) * times) if self.count > 1 else self
 
     def chosen(self, rows: Sequence[int]) -> AffineWarp:
-        """Of maps that pictures have of their own, those of the pictures ``rows``, in that order."""
         shift, centre = (each_point(each[list(rows)] if len(each) > 1 else each) for each in (self.shifts, self.centres))
         return replace(self, shift=shift, centre=centre)
 

@@ -38,6 +38,7 @@ def rim_covered(mask: Tensor) -> float:
 
 
 def check_same_size(mask: Tensor, other: Tensor, name: str) -> None:
+    """Two masks (M, H, W) of one picture must be of one size; ``name``: of the first one, for the message."""
     (h, w), (height, width) = mask.shape[-2:], other.shape[-2:]
     if (h, w) != (height, width):
         raise DragonError(f"{name} is {w}×{h} pixels but the mask is {width}×{height}: both must be as large as the picture")

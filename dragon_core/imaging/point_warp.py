@@ -34,7 +34,7 @@ NEARLY = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Displacement:
-    """A smooth map T of a picture of ``image_size`` (height, width) and its inverse, as :func:`.affine.warp` takes them.
+    """A smooth map T of a picture of ``image_size`` (height, width) and its inverse: a :class:`.affine.Placement`.
 
     there, back: (M, 2, h, w), what is added to a point (x, y) to get T(p) and T⁻¹(p), in pixels, at the middles of a grid of nodes.
     """
@@ -50,7 +50,6 @@ class Displacement:
         return points + self._at(self.there, points)
 
     def inverse(self, points: Tensor) -> Tensor:
-        """T⁻¹ of points, likewise."""
         return points + self._at(self.back, points)
 
     def inverted(self) -> Displacement:

@@ -9,6 +9,7 @@ from .form import AVERAGED, Form, nothing
 
 
 def content_energy(generation: Features, reference: Features, rest: Tensor, weight: float, form: Form = AVERAGED) -> Tensor:
+    """Of all that ``rest`` (M, h, w) covers, place by place; no energy at a weight of 0."""
     if weight == 0:
         return nothing(generation)
     maps = [form.similarity(g, r) for g, r in zip(generation, reference, strict=True)]

@@ -9,6 +9,7 @@ from .form import nothing
 
 
 def contrast_energy(generation: Features, reference: Features, vacated: Tensor, weight: float) -> Tensor:
+    """``weight`` times the mean S over ``vacated`` (M, h, w), to be minimised; no energy at a weight of 0."""
     if weight == 0:
         return nothing(generation)
     return weight * masked_mean(similarity_map(generation, reference, (vacated.shape[-2], vacated.shape[-1])), vacated)

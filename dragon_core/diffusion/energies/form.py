@@ -20,6 +20,7 @@ Reduction = Callable[[Tensor], Tensor]
 
 
 def attraction(weight: float, s: Tensor) -> Tensor:
+    """w / (1 + 4 S): the whole weight at S = 0, a fifth at 1."""
     return weight / (1 + 4 * s)
 
 

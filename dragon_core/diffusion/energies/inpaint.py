@@ -12,6 +12,7 @@ from .form import AVERAGED, Form, nothing
 def inpaint_energy(
     generation: Features, reference: Features, vacated: Tensor, fill: Tensor, weight: float, form: Form = AVERAGED
 ) -> Tensor:
+    """``vacated``, ``fill``: (M, h, w) on the features' grid. No energy at a weight of 0, nor where nothing is vacated."""
     if weight == 0:
         return nothing(generation)
     return appearance_energy(generation, reference, vacated, fill, weight, form) * (vacated.sum((1, 2)) > 1e-6)
