@@ -12,9 +12,6 @@ from ...dragon_core.edits.chain import Chain
 from ..host.guider import DragonGuidance
 from ..host.samplers import DragonEuler, run_sampling
 from ..schema.guidance_inputs import (
-    OPENS_AT,
-    RESIDUAL,
-    ScaleUnit,
     branch_inputs,
     draft_input,
     energy_input,
@@ -24,7 +21,7 @@ from ..schema.guidance_inputs import (
     strength_inputs,
 )
 from ..schema.links import CATEGORY, ReadingsLink, named, searched_as
-from ..schema.presets import WIDGETS, Settings, chosen, plain_features_input, preset_input
+from ..schema.presets import LATER, WIDGETS, Settings, chosen, plain_features_input, preset_input
 
 
 class DragonSampler(io.ComfyNode):
@@ -75,45 +72,14 @@ class DragonSampler(io.ComfyNode):
         seed: int,
         cfg: float,
         energy_scale: float,
-        scale_unit: ScaleUnit,
-        guide_every_until: float,
-        guide_until: float,
-        travel_passes: int,
-        travel_start: float,
-        travel_end: float,
-        sde_strength: float,
-        sde_outside: float,
-        sde_start: float,
-        sde_end: float,
-        hold_background: float,
-        hold_object_until: float,
         preset: str = WIDGETS,
-        residual: float = RESIDUAL,
         plain_features: bool = False,
-        fresh_noise: bool = True,
-        open_background: float = OPENS_AT,
         energy: Chain = (),
         draft: dict[str, Any] | None = None,
+        **widgets: Any,
     ) -> io.NodeOutput:
         with named(cls):
-            widgets = Settings(
-                scale_unit=scale_unit,
-                guide_every_until=guide_every_until,
-                guide_until=guide_until,
-                travel_passes=travel_passes,
-                travel_start=travel_start,
-                travel_end=travel_end,
-                sde_strength=sde_strength,
-                sde_outside=sde_outside,
-                sde_start=sde_start,
-                sde_end=sde_end,
-                hold_background=hold_background,
-                hold_object_until=hold_object_until,
-                residual=residual,
-                fresh_noise=fresh_noise,
-                open_background=open_background,
-            )
-            use = chosen(preset, widgets, energy_scale, plain_features)
+            use = chosen(preset, Settings(**{**LATER, **widgets}), energy_scale, plain_features)
             start = draft["samples"] if draft else None
             paper = use.scale_unit == "paper"
             guider = DragonGuidance(model, branch, energy or (), energy_scale, use.windows, paper, start, use.residual, use.convention)

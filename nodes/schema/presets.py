@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from comfy_api.latest import io
 
 from ...dragon_core.diffusion.convention import AUTHORS, OURS, Convention
 from ...dragon_core.diffusion.schedule import EditSchedule
 from ...dragon_core.errors import DragonError
-from .guidance_inputs import ScaleUnit, guidance_windows, stochastic_schedule
+from .guidance_inputs import OPENS_AT, RESIDUAL, ScaleUnit, guidance_windows, stochastic_schedule
 from .links import advanced
 
 #: What the preset widget offers first: nothing is overruled.
@@ -50,6 +51,9 @@ class Settings:
             self.travel_passes, self.travel_start, self.travel_end, self.sde_strength, self.sde_outside, self.sde_start, self.sde_end
         )
 
+
+#: What the widgets say that a workflow from before them has not.
+LATER: dict[str, Any] = {"residual": RESIDUAL, "fresh_noise": True, "open_background": OPENS_AT}
 
 DRAGON_DIFFUSION = Settings()
 #: Of 50 steps: guidance thinned out from 10 on, time travel at 22, 24, 26 and 28, regional SDE from 11 to 19.
