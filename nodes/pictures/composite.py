@@ -90,7 +90,7 @@ class DragonComposite(io.ComfyNode):
             weight = rearrange(mask, "b h w -> b h w 1").to(part)
             if draft is not None and detail > 0:
                 lit = _lit_draft(image, part, draft, vae, energy or ())
-                part += lit - part + (1 - detail) * weight * (image.to(part) - lit)
+                part[:] = lit + (1 - detail) * weight * (image.to(part) - lit)
             else:
                 part += weight * (image.to(part) - part)
         return io.NodeOutput(result)
