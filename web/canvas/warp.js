@@ -157,7 +157,8 @@ export function pull(pixels, [width, height], { columns, rows, dx, dy }, out, bo
     bottom: box.bottom < height ? box.bottom : Infinity,
   }
   const [rowX, rowY] = [new Float32Array(stride), new Float32Array(stride)]
-  for (let y = 0, i = 0; y < height; y++) {
+  for (let y = 0; y < height; y++) {
+    const row = y * width
     const v = ((y + 0.5) * rows) / height
     const top = Math.floor(v) * stride
     let still = true
@@ -167,24 +168,22 @@ export function pull(pixels, [width, height], { columns, rows, dx, dy }, out, bo
       still &&= rowX[c] === 0 && rowY[c] === 0
     }
     if (still) {
-      out.fill(0, i, i + width)
-      i += width
+      out.fill(0, row, row + width)
       continue
     }
     for (let c = 0, x = 0; c < columns; c++) {
       const end = Math.ceil(((c + 1) * width) / columns - 0.5) // the first pixel whose middle is beyond the cell
       const many = end - x
       if (many <= 0) continue
-      if (rowX[c] === 0 && rowY[c] === 0 && rowX[c + 1] === 0 && rowY[c + 1] === 0) out.fill(0, i, i + many)
+      if (rowX[c] === 0 && rowY[c] === 0 && rowX[c + 1] === 0 && rowY[c + 1] === 0) out.fill(0, row + x, row + end)
       else {
         const [stepX, stepY] = [((rowX[c + 1] - rowX[c]) * columns) / width, ((rowY[c + 1] - rowY[c]) * columns) / width]
         const before = x + 0.5 - (c * width) / columns
         /** @type {Place} */
         const from = [x + 0.5 + rowX[c] + before * stepX, y + 0.5 + rowY[c] + before * stepY]
-        if (misses(from, [from[0] + many * (1 + stepX), from[1] + many * stepY], edges)) out.fill(0, i, i + many)
-        else copySpan(pixels, [width, height], from, [1 + stepX, stepY], out, i, many)
+        if (misses(from, [from[0] + many * (1 + stepX), from[1] + many * stepY], edges)) out.fill(0, row + x, row + end)
+        else copySpan(pixels, [width, height], from, [1 + stepX, stepY], out, row + x, many)
       }
-      i += many
       x = end
     }
   }
