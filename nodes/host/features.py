@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import comfy.model_patcher
@@ -20,17 +19,7 @@ Options = dict[str, Any]
 class SingleEvaluation(comfy.samplers.Sampler):
     """A SAMPLER that evaluates the model once, at the first sigma, and changes nothing."""
 
-    def sample(
-        self,
-        model_wrap: Any,
-        sigmas: Tensor,
-        extra_args: Options,
-        callback: Callable[..., None] | None,
-        noise: Tensor,
-        latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None,
-        disable_pbar: bool = False,
-    ) -> Tensor:
+    def sample(self, model_wrap: Any, sigmas: Tensor, extra_args: Options, callback: Any, noise: Tensor, *rest: Any) -> Tensor:
         model_wrap(noise, sigmas[:1].expand(noise.shape[0]), **extra_args)
         return noise
 

@@ -38,8 +38,7 @@ class InversionSampler(comfy.samplers.Sampler):
         callback: Callable[..., None] | None,
         noise: Tensor,
         latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None,
-        disable_pbar: bool = False,
+        *rest: Any,
     ) -> Tensor:
         if latent_image is None:
             raise DragonError("DragonInvert: there is no latent to invert")
