@@ -121,12 +121,9 @@ class KeySharing(SharedAttention):
         """Which token is seen where, and how far that is in positions. Once a run, when an evaluation has shown what positions are like."""
         if self.map is None:
             reference = next((shape for shape in self.layouts if shape != latent.shape[1:]), latent.shape[1:])
-            theirs, token = self.layouts[reference], patch_size(self.network) or 1
             size, other = ((shape[-2], shape[-1]) for shape in (latent.shape, reference))
-            token_map = TokenMap.of(self.edits, size, token, other).of_frames(layout.grid[0]).to(latent.device)
-            own, begun = (torch.stack([layout.offsets(shift, start) for shift in token_map.shift]) for start in (None, theirs))
-            foreign = (token_map.origin >= layout.tokens).unsqueeze(-1)
-            self.map = (token_map, torch.where(foreign, begun, own))
+            token_map = TokenMap.of(self.edits, size, layout.token, other).of_frames(layout.grid[0]).to(latent.device)
+            self.map = (token_map, torch.stack([layout.offsets(shift) for shift in token_map.shift]))
         return self.map
 
     @contextmanager

@@ -163,6 +163,36 @@ def test_a_prompt_of_another_length(family: Transformer, mode: str, made: Any, e
     assert len(fewer) == len(tokens)
 
 
+@pytest.mark.parametrize("family", PICTURES, ids=str)
+def test_keys_made_beside_a_prompt_of_another_length(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
+    """Some models put the picture where the prompt ends (Lumina, Z-Image, LongCat), so its keys are turned by as much as prompts differ.
+
+    Nobody sees the prompt here, so the picture's own keys from beside another one are those that it has, and change nothing.
+    """
+    model, x = made(family), random_transformers.latent(family, 3)["samples"]
+    run = shared(family)
+    options = with_prompt_unseen(run, x)
+    with run.collecting(options, x) as (collecting, tokens):
+        evaluate(model, random_transformers.conditioning(family, 0), x, SIGMA, collecting)
+    long = random_transformers.conditioning(family, 0, words=40)
+    with run._layout(x).observing():
+        plain = evaluate(model, long, x, SIGMA, options)
+    with run.sharing(options, x, tokens) as sharing:
+        output = evaluate(model, long, x, SIGMA, sharing)
+    assert float((output - plain).abs().max()) < 1e-5 * float((plain - x).std())
+
+
+def test_fewer_heads_for_keys_than_for_queries(pack: Any) -> None:
+    """Where all heads come in one dimension and keys have half as many (grouped queries), heads are as wide as the queries' are."""
+    keys, sharing = pack.submodule("nodes.host.backbones.keys"), pack.submodule("dragon_core.diffusion.sharing").Sharing()
+    layout = pack.submodule("nodes.host.backbones.token_layout").TokenLayout(torch.nn.Identity(), 1, (1, 2, 3), None)
+    query, key, value = (torch.randn(1, 10, heads * 4) for heads in (4, 2, 2))
+    collected: dict[int, Any] = {}
+    exchange = keys.KeyExchange(layout, sharing, collected=collected)
+    assert exchange(lambda q, k, v, heads, **named: k, query, key, value, 4, enable_gqa=True) is key
+    assert torch.equal(collected[0].key, key[:, 4:].unflatten(-1, (2, 4)).transpose(1, 2))
+
+
 @pytest.mark.parametrize("family", [FLUX_DEV, QWEN_IMAGE], ids=str)
 def test_only_the_blocks_of_the_window(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
     """Three attention calls, the last two thirds shared."""
