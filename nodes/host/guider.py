@@ -31,7 +31,7 @@ from ...dragon_core.errors import DragonError
 from .evaluation import GuidedEvaluation, with_patch
 from .gradients import make_differentiable, out_of_inference
 from .known_pictures import branch_step_at
-from .model import backbone_of, family, fingerprint, load_fully, require_loaded, resident, weight_patches
+from .model import backbone_of, family, fingerprint, load_fully, on_one_device, require_loaded, resident, weight_patches
 from .run import BranchStep, EnergyReading, Run
 from .tokens import SHARING, STATE
 
@@ -104,6 +104,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         edits = by_latent_frames(edits, trajectory.latents.shape[1], trajectory.frames)
         edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference, trajectory.latents.shape[1])
         pull = strength if edits and self.backbone.gradients else 0.0
+        model = on_one_device(model)
         super().__init__(resident(model) if pull > 0 else model)
         self.branch = branch
         self.edits = chain.by(convention, chain.with_kappa(edits) if paper_scale else edits)
