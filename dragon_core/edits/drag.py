@@ -124,6 +124,10 @@ class Drag(Edit):
             return with_patches(noise, source, self._handles, self._targets, self.image_size)
         return self.carried.place_noise(noise, source, reference)
 
+    def place_tokens(self, tokens: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        carries = not self.convention.only_patches
+        return self.carried.place_tokens(tokens, source, reference) if carries else super().place_tokens(tokens, source, reference)
+
     def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         if self.convention.only_patches:
             return with_patches(latent, source, self._handles, self._targets, self.image_size)

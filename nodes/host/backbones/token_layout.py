@@ -58,7 +58,7 @@ class TokenLayout:
 
     network: the whole of it, one call of which is one evaluation. token: cells along each side of one. grid: (frames, rows, columns) of
     tokens. starts: where they begin, by the sequence's length. text_first, after: whether the prompt comes before them, and how many
-    tokens there are behind them then. axes, steps: on which axis of positions rows and columns count, and by how much. first: the position
+    tokens there are behind them then. axes, steps: on which axis of positions frames, rows and columns count, and by how much. first: that
     of the first token in this evaluation, which in some models goes by the length of the prompt. extrapolates: whether a length that was
     not observed is laid out like one that was, which is needed where a model is compiled and shows nothing. before, others: tokens that
     this evaluation has given positions to without the picture, and how many those ever were at once.
@@ -71,8 +71,8 @@ class TokenLayout:
     starts: dict[int, int] = field(default_factory=dict)
     text_first: bool = True
     after: int = 0
-    axes: tuple[int, int] = (0, 0)
-    steps: tuple[float, float] = (0.0, 0.0)
+    axes: tuple[int, ...] = (0, 0, 0)
+    steps: tuple[float, ...] = (0.0, 0.0, 0.0)
     first: tuple[float, ...] = ()
     extrapolates: bool = False
     before: int = 0
@@ -150,14 +150,15 @@ class TokenLayout:
         if begin < 0 or len(part) < self.tokens:
             return False
         grid = part.view(*self.grid, -1)
-        row, column = _step(grid.diff(dim=1)), _step(grid.diff(dim=2))
+        frame, row, column = (_step(grid.diff(dim=along)) for along in range(3))
         if row is None or column is None or (row[0] == column[0] and min(self.grid[1:]) > 1):
             return False
-        self.axes, self.steps = (row[0], column[0]), (row[1], column[1])
+        counted = (frame or (0, 0.0), row, column)  # some models do not count frames
+        self.axes, self.steps = tuple(axis for axis, _ in counted), tuple(step for _, step in counted)
         return True
 
     def offsets(self, shift: Tensor) -> Tensor:
-        """What (n, 2) rows and columns are in positions: (n, axes)."""
+        """What (n, 3) frames, rows and columns are in positions: (n, axes)."""
         offsets = torch.zeros(len(shift), len(self.first), device=shift.device)
         if self.rotary is not None:
             for way, axis, step in zip(shift.T, self.axes, self.steps, strict=True):
@@ -181,7 +182,7 @@ class TokenLayout:
 
 
 def _step(differences: Tensor) -> tuple[int, float] | None:
-    """The one axis on which positions (…, axes) go on evenly, and by how much; any where there is but one row or column."""
+    """The one axis on which positions (…, axes) go on evenly, and by how much; any where there is but one frame, row or column."""
     ways = differences.flatten(0, -2)
     if len(ways) == 0:
         return 0, 0.0

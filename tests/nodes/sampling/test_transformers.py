@@ -179,6 +179,50 @@ def test_two_pictures(family: Transformer, shot: Any, edit: Any, moved: Any, sha
     assert not torch.allclose(both[1], each[1], atol=1e-2)
 
 
+@pytest.mark.parametrize("kind", ["Paste", "Appearance"])
+@pytest.mark.parametrize("family", [*PICTURES, *VIDEOS], ids=str)
+def test_an_object_of_a_second_picture(family: Transformer, kind: str, run: Any, shot: Any, edit: Any, shared: Any) -> None:
+    """Of another size, inverted under a prompt of another length. Shared, it makes a difference inside; away from it the source is held."""
+    made = shot(family)
+    second = random_transformers.latent(family, 7, 6, 10)
+    given = {"positive": made.negative, "latent": second, "steps": STEPS, "scheduler": "simple", "method": "renoise", "seed": 6}
+    reference, *_ = run("DragonInvert", model=made.model, **given)
+    (branch,) = run("DragonGuidanceBranch", trajectory=made.trajectory, reference=reference)
+    height, width = reference.image_size
+    theirs = torch.zeros(1, height, width)
+    theirs[:, : height // 2, : width // 2] = 1
+    place = {"x": made.mask.shape[-1] // 4, "y": made.mask.shape[-2] // 3} if kind == "Paste" else {"mask": made.mask}
+    (energy,) = run(f"Dragon{kind}Loss", reference_mask=theirs, **place)
+    models = (made.model, shared(made), shared(made), shared(made, mode="concat"))
+    plain, patched, again, beside = (edit(made, model=each, branch=branch, energy=energy, hold_background=1.0) for each in models)
+    assert torch.equal(patched, again)
+    untouched = slice(-made.latent.shape[-2] // 4, None)  # the lowest quarter of the rows
+    for result in (plain, patched, beside):
+        assert torch.isfinite(result).all()
+        assert float((result - made.latent)[..., untouched, :].abs().max()) < 1e-4
+    assert all(float((a - b).abs().max()) > 1e-3 for a, b in ((plain, patched), (plain, beside), (patched, beside)))
+
+
+@pytest.mark.parametrize("kind", ["paste", "appearance"])
+@pytest.mark.parametrize("family", KINDS, ids=str)
+def test_two_pictures_and_a_second_one_for_each(family: Transformer, kind: str, run: Any, shot: Any, edit: Any, shared: Any) -> None:
+    """One for both is each picture's own; what the second picture brings to one is not the other's affair."""
+    made = shot(family, batch=2)
+    given = {"positive": made.negative, "steps": STEPS, "scheduler": "simple", "method": "renoise"}
+    results = []
+    for samples in (made.latent[1:], made.latent.flip(0)[[1, 1]], made.latent.flip(0)):
+        reference, *_ = run("DragonInvert", model=made.model, latent={"samples": samples}, seed=5, **given)
+        (branch,) = run("DragonGuidanceBranch", trajectory=made.trajectory, reference=reference)
+        height, width = made.trajectory.image_size
+        place = {"x": width // 2, "y": height // 2} if kind == "paste" else {"mask": made.mask.roll(width // 3, 2)}
+        (energy,) = run(f"Dragon{kind.title()}Loss", reference_mask=made.mask, **place)
+        results.append(edit(made, model=shared(made), branch=branch, energy=energy))
+    one, own, each = results
+    assert torch.allclose(each[0], one[0], atol=1e-4)
+    assert torch.allclose(each[1], own[1], atol=1e-4)
+    assert not torch.allclose(each[1], one[1], atol=1e-2)
+
+
 @pytest.mark.parametrize("family", KINDS, ids=str)
 def test_sharing_off_leaves_no_difference(family: Transformer, shot: Any, edit: Any, moved: Any, shared: Any) -> None:
     """Outside its windows, of the schedule or of the layers, a patched model is the model."""
@@ -214,13 +258,17 @@ def test_the_pull_of_energies_is_said_not_to_be_used(shot: Any, edit: Any, moved
     assert torch.equal(strong, edit(made, energy=moved(made), energy_scale=0.0))
 
 
+@pytest.mark.parametrize("second", [False, True], ids=["one", "two"])
 @pytest.mark.parametrize("how", ["interrupt", "error"])
 @pytest.mark.parametrize("family", KINDS, ids=str)
-def test_nothing_is_left(family: Transformer, how: str, shot: Any, edit: Any, moved: Any, shared: Any) -> None:
+def test_nothing_is_left(family: Transformer, how: str, second: bool, run: Any, shot: Any, edit: Any, moved: Any, shared: Any) -> None:
     """After an interrupt or an error the model has no hooks, no options and other values than before, and samples as before."""
     made = shot(family)
-    network, energy = made.model.model.diffusion_model, moved(made)
-    before = edit(made, energy=energy)
+    network, energy, branch = made.model.model.diffusion_model, moved(made), made.branch
+    if second:
+        (branch,) = run("DragonGuidanceBranch", trajectory=made.trajectory, reference=made.trajectory)
+        (energy,) = run("DragonAppearanceLoss", mask=made.mask, reference_mask=made.mask.roll(made.cell * 4, 2), energy=energy)
+    before = edit(made, energy=energy, branch=branch)
     options = dict(made.model.model_options["transformer_options"])
 
     def stop(*_: Any, **__: Any) -> None:  # newer releases report the first step and the last, and between them what takes long
@@ -231,13 +279,13 @@ def test_nothing_is_left(family: Transformer, how: str, shot: Any, edit: Any, mo
     comfy.utils.set_progress_bar_global_hook(stop)
     try:
         with pytest.raises((comfy.model_management.InterruptProcessingException, RuntimeError)):
-            edit(made, model=shared(made), energy=energy)
+            edit(made, model=shared(made), energy=energy, branch=branch)
     finally:
         comfy.utils.set_progress_bar_global_hook(None)
         comfy.model_management.interrupt_current_processing(False)
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in network.modules())
     assert made.model.model_options["transformer_options"] == options
-    assert torch.equal(edit(made, energy=energy), before)
+    assert torch.equal(edit(made, energy=energy, branch=branch), before)
 
 
 @pytest.mark.parametrize("family", [FLUX_DEV, FLUX_SCHNELL], ids=str)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -42,7 +41,7 @@ def token_map(pack: Any) -> Callable[..., Any]:
 
     def make(n: int, down: int, right: int, places: torch.Tensor | None = None) -> Any:
         lent = torch.ones(1, n, dtype=torch.bool) if places is None else places.unsqueeze(0)
-        shift = torch.tensor([down, right]).expand(1, n, 2).contiguous()
+        shift = torch.tensor([0, down, right]).expand(1, n, 3).contiguous()
         return of(torch.arange(n).unsqueeze(0), shift, lent, lent, torch.zeros_like(lent))
 
     return make
@@ -71,23 +70,9 @@ def seen(shared: Any, token_map: Any, x: torch.Tensor) -> None:
     shared.map = (token_map, torch.stack([places.offsets(each) for each in token_map.shift]))
 
 
-@contextmanager
-def without_positions(model: Any, family: Transformer) -> Any:
-    """What has no rotary embedding adds its positions to the tokens; without them such a model does not know where anything is."""
-    network = model.model.diffusion_model
-    table = None if family.rotary else getattr(network, "pos_embed", None)
-    table = network.positional_encoding.data if table is None and not family.rotary else table
-    kept = None if table is None else table.clone()
-    if table is not None:
-        table.zero_()
-    yield
-    if table is not None:
-        table.copy_(kept)
-
-
 @pytest.mark.parametrize("family", [*PICTURES, *VIDEOS], ids=str)
 def test_a_shift_by_whole_tokens_moves_the_output(
-    family: Transformer, made: Any, evaluate: Any, shared: Any, token_map: Any
+    family: Transformer, made: Any, evaluate: Any, shared: Any, token_map: Any, flat: Any
 ) -> None:
     """A periodic picture, shifted: with all tokens of the original seen at their new places, the output is the original's, shifted.
 
@@ -98,7 +83,7 @@ def test_a_shift_by_whole_tokens_moves_the_output(
     down, right = DOWN * family.tokens, RIGHT * family.tokens
     run = shared(family)
     options = with_prompt_unseen(run, x)
-    with without_positions(model, family):
+    with flat(model, family):
         with run.collecting(options, x) as (collecting, tokens):
             original = evaluate(model, prompt, x, SIGMA, collecting)
         assert len(tokens) == run.calls >= 3
