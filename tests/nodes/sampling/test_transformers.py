@@ -327,9 +327,10 @@ def test_a_moving_square_stays_moved_in_all_frames(family: Transformer, run: Any
     assert float((edit(made, branch=branch) - latent).abs().max()) < 1e-4, "no edit is the source"
 
 
+@pytest.mark.parametrize("by", ["move", "drag"])
 @pytest.mark.parametrize("written", ["splines", "TRACKS"])
 @pytest.mark.parametrize("family", [*VIDEOS, QWEN_IMAGE], ids=str)
-def test_a_square_that_stood_still_goes_along_a_track(family: Transformer, written: str, run: Any, shot: Any, edit: Any) -> None:
+def test_a_square_that_stood_still_goes_along_a_track(family: Transformer, written: str, by: str, run: Any, shot: Any, edit: Any) -> None:
     """A token a frame to the right, from where it stands; its old place is empty in every frame but the first."""
     made = shot(family)
     token, frames = family.tokens, max(1, family.frames)
@@ -345,7 +346,14 @@ def test_a_square_that_stood_still_goes_along_a_track(family: Transformer, writt
     given = {"positive": made.positive, "latent": {"samples": latent}, "steps": STEPS, "scheduler": "simple", "method": "renoise"}
     trajectory, *_ = run("DragonInvert", model=made.model, **given)
     (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
-    (energy,) = run("DragonMoveLoss", mask=mask, dx=0, dy=0, start_latent="swap", tracks=forms[written])
+    if by == "move":
+        (energy,) = run("DragonMoveLoss", mask=mask, dx=0, dy=0, start_latent="swap", tracks=forms[written])
+    elif frames > 1:
+        (energy,) = run("DragonDragLoss", mask=mask, mask_means="object", start_latent="swap", tracks=forms[written])
+    else:
+        with pytest.raises(ValueError, match="nothing would move"):
+            run("DragonDragLoss", mask=mask, mask_means="object", tracks=forms[written])
+        return
     result = edit(made, branch=branch, energy=energy, hold_object_until=1.0)
     for frame in range(frames):
         assert float((result[:, :, frame] - latent[:, :, frame].roll(frame * token, -1)).abs().max()) < 1e-4, frame
