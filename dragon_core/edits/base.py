@@ -150,11 +150,15 @@ class Edit(ABC):
         """The noise part (B, C, h, w) of a latent with the object's part replaced. ``fresh``: noise of the same variance."""
         return noise
 
-    # The three below put the object at its new place, taken from what the ``source`` or the ``reference`` picture has of the same kind.
+    # The four below put the object at its new place, taken from what the ``source`` or the ``reference`` picture has of the same kind.
 
     def place_noise(self, noise: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         """The noise part (B, C, h, w) of a latent, moved cell by cell."""
         return noise
+
+    def place_tokens(self, tokens: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        """What shared attention sees (B, C, h, w), cell by cell as noise; but what repeats does no harm, so there are no gaps."""
+        return self.place_noise(tokens, source, reference) if self.edits_trajectory else tokens
 
     def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         """A clean latent (B, C, h, w), interpolated."""

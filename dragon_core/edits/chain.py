@@ -218,6 +218,9 @@ def check_counts(edits: Sequence[Edit], pictures: int) -> None:
     """There must be one mask for all ``pictures`` of a batch, or one for each."""
     for number, edit in enumerate(edits, 1):
         drawn = getattr(edit, "carried", edit)
+        ways = len(getattr(edit, "sets", ()))
+        if ways > 1 and ways != pictures:
+            raise DragonError(f"the tracks have {ways} points for {pictures} picture{'s' * (pictures > 1)}: give one for each")
         for name in (*drawn.masks, "reference_mask"):
             mask = getattr(drawn, name, None)
             if isinstance(mask, Tensor) and len(mask) not in (1, pictures):

@@ -5,9 +5,8 @@ The picture, its trajectory and the regions follow one displacement made from al
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -18,11 +17,11 @@ from ..diffusion.energies.form import nothing
 from ..diffusion.energies.points import AROUND, points_energy, repulsion_energy
 from ..diffusion.features import Features, Views, spread
 from ..errors import DragonError
-from ..imaging.affine import Pair
+from ..imaging.affine import Pair, Pairs
 from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import check_mask, kept_corner
 from ..imaging.masks import Regions, either
-from ..imaging.point_warp import capsules, displacement, sample
+from ..imaging.point_warp import capsules, displacements, sample
 from .base import Task, Weights, replaced
 from .move import Move, MoveWeights, StartLatent, shrinks_in_place
 
@@ -53,10 +52,11 @@ class DragWeights(Weights):
 class Drag(Task):
     """Pairs of points, and how the picture follows them: a :class:`Move` whose transform is a displacement.
 
-    Make one with :func:`drag`. ``leaves``: whether the old place is left behind (an object) or stretched (an area).
+    Make one with :func:`drag`. ``sets``: pairs for all pictures of a batch, or for each. ``leaves``: whether the old place is left behind
+    (an object) or stretched (an area).
     """
 
-    pairs: tuple[Pair, ...]
+    sets: tuple[Pairs, ...]
     carried: Move
     weights: DragWeights
     leaves: bool
@@ -80,12 +80,12 @@ class Drag(Task):
 
     def cropped(self, image_size: tuple[int, int]) -> Drag:
         left, top = kept_corner(self.image_size, image_size)
-        pairs = tuple(((hx - left, hy - top), (tx - left, ty - top)) for (hx, hy), (tx, ty) in self.pairs)
-        return replaced(self, pairs=pairs, carried=self.carried.cropped(image_size))
+        sets = tuple(tuple(((hx - left, hy - top), (tx - left, ty - top)) for (hx, hy), (tx, ty) in pairs) for pairs in self.sets)
+        return replaced(self, sets=sets, carried=self.carried.cropped(image_size))
 
     def within(self, window: CropWindow) -> Self:
-        pairs = tuple((window.point(handle), window.point(target)) for handle, target in self.pairs)
-        return replaced(self, pairs=pairs, carried=self.carried.within(window))
+        sets = tuple(tuple((window.point(handle), window.point(target)) for handle, target in pairs) for pairs in self.sets)
+        return replaced(self, sets=sets, carried=self.carried.within(window))
 
     def on(self, device: torch.device, repeats: int) -> Drag:
         return replaced(self, carried=self.carried.on(device, repeats))
@@ -97,9 +97,11 @@ class Drag(Task):
         return Regions(own.source, own.source) if self._in_area else own
 
     def edit_energy(self, views: Views, own: Regions) -> Tensor:
-        generation, source = self._on_grid(views, own)
-        pull = points_energy(generation, source, self._handles, self._targets, self.image_size, self.weights.edit, self.form)
-        return pull + self._repulsion(views, own) if self._in_area else pull
+        def pull(generation: Features, source: Features, handles: Tensor, targets: Tensor) -> Tensor:
+            return points_energy(generation, source, handles, targets, self.image_size, self.weights.edit, self.form)
+
+        pulls = self._by_picture(pull, *self._on_grid(views, own))
+        return pulls + self._repulsion(views, own) if self._in_area else pulls
 
     def background_energy(self, views: Views, own: Regions, combined: Regions) -> Tensor:
         # In an area the handles' old places lie in m_e, an object's lie outside of it: the push belongs where its gradient acts.
@@ -115,6 +117,10 @@ class Drag(Task):
         if self.convention.only_patches:
             return self._with_patches(noise, source)
         return self.carried.place_noise(noise, source, reference)
+
+    def place_tokens(self, tokens: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        carries = not self.convention.only_patches
+        return self.carried.place_tokens(tokens, source, reference) if carries else super().place_tokens(tokens, source, reference)
 
     def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         if self.convention.only_patches:
@@ -138,20 +144,30 @@ class Drag(Task):
         return generation, source
 
     def _repulsion(self, views: Views, own: Regions) -> Tensor:
-        generation, source = self._on_grid(views, own)
-        each = self.convention.each_pair
-        return repulsion_energy(generation, source, self._handles, self._targets, self.image_size, self.weights.inpaint, each)
+        def push(generation: Features, source: Features, handles: Tensor, targets: Tensor) -> Tensor:
+            each = self.convention.each_pair
+            return repulsion_energy(generation, source, handles, targets, self.image_size, self.weights.inpaint, each)
+
+        return self._by_picture(push, *self._on_grid(views, own))
 
     def _with_patches(self, values: Tensor, source: Tensor) -> Tensor:
-        return with_patches(values, source, self._handles, self._targets, self.image_size)
+        def patched(values: Features, source: Features, handles: Tensor, targets: Tensor) -> Tensor:
+            return with_patches(values[0], source[0], handles, targets, self.image_size)
 
-    @cached_property
-    def _handles(self) -> Tensor:
-        return torch.tensor([handle for handle, _ in self.pairs], dtype=torch.float64)
+        return self._by_picture(patched, (values,), (source,))
 
-    @cached_property
-    def _targets(self) -> Tensor:
-        return torch.tensor([target for _, target in self.pairs], dtype=torch.float64)
+    def _by_picture(self, made: Callable[[Features, Features, Tensor, Tensor], Tensor], values: Features, source: Features) -> Tensor:
+        """What is made of values and the source's (B, …), handles and targets (N, 2); of each picture by its own, where each has some."""
+        points = [torch.tensor(pairs, dtype=torch.float64).unbind(1) for pairs in self.sets]
+        if len(points) == 1:
+            return made(values, source, *points[0])
+        rows = max(len(values[0]), len(points))
+        return torch.cat([made(_row(values, i), _row(source, i), *points[i % len(points)]) for i in range(rows)])
+
+
+def _row(values: Features, index: int) -> Features:
+    """One picture's of values (B, …), the first again after the last."""
+    return tuple(each[index % len(each)].unsqueeze(0) for each in values)
 
 
 def drag(
@@ -168,21 +184,34 @@ def drag(
     ``mask``: (M, H, W), an object or an area; None or an empty one: the area is what lies round the ways from the handles to the targets.
     ``radius``: pixels round a handle that go along as they are; 0 chooses. ``start``: what an object's old place starts from.
     """
-    check_pairs(pairs, image_size)
+    return drag_each((tuple(pairs),), image_size, mask, mask_means, radius, weights, start)
+
+
+def drag_each(
+    sets: tuple[Pairs, ...],
+    image_size: tuple[int, int],
+    mask: Tensor | None = None,
+    mask_means: MaskMeans = "auto",
+    radius: float = 0.0,
+    weights: DragWeights = DragWeights(),
+    start: StartLatent = START,
+) -> Drag:
+    """As :func:`drag`, with pairs for each picture of a batch, or each frame of a video; ``mask``: one, or one for each."""
+    check_sets(sets, image_size)
     radius = radius or RADIUS * min(image_size)
     painted = mask is not None and bool((mask != 0).any())
     if mask is not None and painted:
         check_mask(mask)
+        mask = mask.expand(len(sets), -1, -1) if len(mask) == 1 else mask
     else:
-        lengths = torch.tensor([[h, t] for h, t in pairs], dtype=torch.float64).diff(dim=1).norm(dim=-1).flatten()
-        mask = capsules(pairs, image_size, (REACH * radius + REACH_OF_WAY * lengths).tolist())
-    is_object = painted and (mask_means == "object" or (mask_means == "auto" and _leaves(mask, pairs)))
+        mask = torch.cat([_round_ways(pairs, image_size, radius) for pairs in sets])
+    is_object = painted and (mask_means == "object" or (mask_means == "auto" and _leaves(mask, sets)))
     if painted and not is_object:
-        _check_inside(mask, pairs)
-    transform = displacement(pairs, image_size, radius, None if is_object else mask)
+        _check_inside(mask, sets)
+    transform = displacements(sets, image_size, radius, None if is_object else mask)
     # What an area's transform takes is put back into the area whole: there is nothing to fill.
     carried = Move(mask, transform, MoveWeights(content=weights.content), start if is_object or start == "off" else "keep")
-    return Drag(tuple(pairs), carried, weights, is_object)
+    return Drag(sets, carried, weights, is_object)
 
 
 def with_patches(latent: Tensor, source: Tensor, handles: Tensor, targets: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -202,8 +231,26 @@ def with_patches(latent: Tensor, source: Tensor, handles: Tensor, targets: Tenso
     return latent
 
 
-def check_pairs(pairs: Sequence[Pair], image_size: tuple[int, int]) -> None:
-    """There must be something to drag, all of it in the picture, and no handle twice."""
+def check_sets(sets: Sequence[Pairs], image_size: tuple[int, int]) -> None:
+    """There must be something to drag, all of it in the picture, and no handle twice in one."""
+    height, width = image_size
+    for frame, pairs in enumerate(sets, 1):
+        _check_pairs(pairs, image_size, _in_frame(frame, sets))
+    points = [point for pairs in sets for pair in pairs for point in pair]
+    if min(image_size) > SHARES and all(0 <= value <= 1 for point in points for value in point):
+        raise DragonError(
+            f"all points lie within the first pixel of the picture of {width}×{height}: they are shares of it, and pixels are wanted. "
+            "Multiply x by the width and y by the height"
+        )
+    if all(handle == target for pairs in sets for handle, target in pairs):
+        raise DragonError("every target is where its handle is, so nothing would move: draw at least one arrow that leads somewhere")
+
+
+def _in_frame(frame: int, sets: Sequence[Pairs]) -> str:
+    return f" in frame {frame}" if len(sets) > 1 else ""
+
+
+def _check_pairs(pairs: Pairs, image_size: tuple[int, int], which: str) -> None:
     height, width = image_size
     if not pairs:
         raise DragonError("there are no points: give at least one handle and where it should go")
@@ -211,35 +258,42 @@ def check_pairs(pairs: Sequence[Pair], image_size: tuple[int, int]) -> None:
         for name, (x, y) in zip(("handle", "target"), pair, strict=True):
             if not (0 <= x <= width and 0 <= y <= height):
                 raise DragonError(
-                    f"the {name} of pair {number}, ({x:g}, {y:g}), lies outside of the picture of {width}×{height}: points are its pixels"
+                    f"the {name} of pair {number}{which}, ({x:g}, {y:g}), lies outside of the picture of {width}×{height}: points are its "
+                    "pixels"
                 )
-    if min(image_size) > SHARES and all(0 <= value <= 1 for pair in pairs for point in pair for value in point):
-        raise DragonError(
-            f"all points lie within the first pixel of the picture of {width}×{height}: they are shares of it, and pixels are wanted. "
-            "Multiply x by the width and y by the height"
-        )
-    if all(handle == target for handle, target in pairs):
-        raise DragonError("every target is where its handle is, so nothing would move: draw at least one arrow that leads somewhere")
     seen: dict[tuple[float, float], int] = {}
     for number, (handle, _) in enumerate(pairs, 1):
         if handle in seen:
-            raise DragonError(f"pairs {seen[handle]} and {number} have the same handle: a point can go to one target only")
+            raise DragonError(f"pairs {seen[handle]} and {number}{which} have the same handle: a point can go to one target only")
         seen[handle] = number
 
 
-def _leaves(mask: Tensor, pairs: Sequence[Pair]) -> bool:
+def _round_ways(pairs: Pairs, image_size: tuple[int, int], radius: float) -> Tensor:
+    """The area (1, H, W) in which things may change where none was painted."""
+    lengths = torch.tensor(pairs, dtype=torch.float64).diff(dim=1).norm(dim=-1).flatten()
+    return capsules(pairs, image_size, (REACH * radius + REACH_OF_WAY * lengths).tolist())
+
+
+def _with_masks(mask: Tensor, sets: Sequence[Pairs]) -> Iterator[tuple[Tensor, Pairs]]:
+    """Each mask (1, H, W) with the pairs of its picture."""
+    return zip(mask.split(1), sets if len(sets) > 1 else [sets[0]] * len(mask), strict=True)
+
+
+def _leaves(mask: Tensor, sets: Sequence[Pairs]) -> bool:
     """Whether any target lies off the mask: then it is an object that goes there, not an area to stay in."""
-    return not bool(_covered(mask, [target for _, target in pairs]).all())
+    return not all(bool(_covered(one, [target for _, target in pairs]).all()) for one, pairs in _with_masks(mask, sets))
 
 
-def _check_inside(mask: Tensor, pairs: Sequence[Pair]) -> None:
-    for name, end in (("handle", 0), ("target", 1)):
-        off = ~_covered(mask, [pair[end] for pair in pairs]).all(0)
-        if off.any():
-            raise DragonError(
-                f"the {name} of pair {int(off.nonzero()[0]) + 1} lies off the mask, and what is dragged in an area stays in it: paint "
-                "it larger, or say that the mask is the object"
-            )
+def _check_inside(mask: Tensor, sets: Sequence[Pairs]) -> None:
+    for frame, (one, pairs) in enumerate(_with_masks(mask, sets), 1):
+        for name, end in (("handle", 0), ("target", 1)):
+            off = ~_covered(one, [pair[end] for pair in pairs])[0]
+            if off.any():
+                which = f"{int(off.nonzero()[0]) + 1}{_in_frame(frame, sets)}"
+                raise DragonError(
+                    f"the {name} of pair {which} lies off the mask, and what is dragged in an area stays in it: paint it larger, or say "
+                    "that the mask is the object"
+                )
 
 
 def _covered(mask: Tensor, points: Sequence[tuple[float, float]]) -> Tensor:

@@ -46,7 +46,7 @@ def landmarks(
     ``mask``: (M, H, W), the area in which things may change; None: what lies round the landmarks.
     """
     dragged = drag(pair_up(source, target, image_size), image_size, mask, "area", radius, weights)
-    return Landmarks(dragged.pairs, dragged.carried, dragged.weights, dragged.leaves)
+    return Landmarks(dragged.sets, dragged.carried, dragged.weights, dragged.leaves)
 
 
 def pair_up(source: Sequence[Point | None], target: Sequence[Point | None], image_size: tuple[int, int]) -> tuple[Pair, ...]:

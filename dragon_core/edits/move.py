@@ -158,10 +158,15 @@ class Move(Task):
             return noise
         grid = (noise.shape[-2], noise.shape[-1])
         # Where an enlarged object has no noise of its own left, the noise that lies there stays: repeated, it would show as blocks.
-        # Nor is any taken from beside the object, where it stays in its place, too.
-        own = warp(covered(self.mask, noise).to(noise), self.transform, "nearest") > 0.5
-        free = self._target(noise) & own & unrepeated(self.transform, grid, grid, noise.device).unsqueeze(-3)
-        return torch.where(free, warp(source, self.transform, "nearest", beyond="border"), noise)
+        free = unrepeated(self.transform, grid, grid, noise.device).unsqueeze(-3)
+        return torch.where(free, self.place_tokens(noise, source, reference), noise)
+
+    def place_tokens(self, tokens: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        if self.start == "off":
+            return tokens
+        # None is taken from beside the object, where it stays in its place, too.
+        own = warp(covered(self.mask, tokens).to(tokens), self.transform, "nearest") > 0.5
+        return torch.where(self._target(tokens) & own, warp(source, self.transform, "nearest", beyond="border"), tokens)
 
     def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         return self._placed(latent, source, placed)

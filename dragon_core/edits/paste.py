@@ -116,7 +116,11 @@ class Paste(ReferenceTask):
         reference, grid = required(reference), (noise.shape[-2], noise.shape[-1])
         # What an enlarged object's noise cannot fill keeps the noise that lies there: repeated, it would show as blocks.
         free = unrepeated(self.transform, grid, (reference.shape[-2], reference.shape[-1]), noise.device)
-        return torch.where(self._target(noise) & free, warp(reference, self.transform, "nearest", "border", grid), noise)
+        return torch.where(free, self.place_tokens(noise, source, reference), noise)
+
+    def place_tokens(self, tokens: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
+        grid = (tokens.shape[-2], tokens.shape[-1])
+        return torch.where(self._target(tokens), warp(required(reference), self.transform, "nearest", "border", grid), tokens)
 
     def place_latent(self, latent: Tensor, source: Tensor, reference: Tensor | None) -> Tensor:
         return placed(self._brought(latent, required(reference)), latent, self._target(latent))

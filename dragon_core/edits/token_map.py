@@ -28,7 +28,7 @@ class TokenMap:
     """For each of M pictures, or for all of them where M is 1, on a grid of n tokens, row by row.
 
     origin: (M, n) int64, the token seen at each place; those of the second picture count on after the source's n.
-    shift: (M, n, 2) int64, rows and columns from there to here.
+    shift: (M, n, 3) int64, frames, rows and columns from there to here.
     shared: (M, n) bool, where a known picture's token is seen at all. moved: where it comes from elsewhere, or from the second picture.
     vacated: (M, n) bool, where something was taken away and nothing put.
     """
@@ -45,7 +45,7 @@ class TokenMap:
         rows, columns = (-(-side // token) for side in size)
         n = rows * columns
         no = torch.zeros(1, n, dtype=torch.bool)
-        return cls(torch.arange(n).unsqueeze(0), torch.zeros(1, n, 2, dtype=torch.long), ~no, no, no)
+        return cls(torch.arange(n).unsqueeze(0), torch.zeros(1, n, 3, dtype=torch.long), ~no, no, no)
 
     @classmethod
     def of(cls, edits: Sequence[Edit], size: tuple[int, int], token: int, second: tuple[int, int] | None = None) -> TokenMap:
@@ -56,8 +56,7 @@ class TokenMap:
         known = None if second is None else probe(second, SECOND)
         placed = here
         for edit in edits:
-            if edit.edits_trajectory:
-                placed = edit.place_noise(placed, probe(size, SOURCE), known)
+            placed = edit.place_tokens(placed, probe(size, SOURCE), known)
         regions = Layout.of(edits, size).combined
         cells = (placed[:, 2] != OWN).to(placed)
         share = pooled(cells, token)
@@ -88,14 +87,15 @@ class TokenMap:
         touched = (source > FAINT) | (target > FAINT)
         origin = come_from[:, 0] * columns + come_from[:, 1] + torch.where(foreign, height * width, 0)
         origin = torch.where(inside, origin, own[0] * width + own[1])
-        shift = torch.where(moved.unsqueeze(1), own - come_from, 0).movedim(1, -1)
+        shift = F.pad(torch.where(moved.unsqueeze(1), own - come_from, 0).movedim(1, -1), (1, 0))  # no edit leads to another frame
         parts = (origin, shift, moved | ~touched, moved, (source > FAINT) & ~moved & (target < COVERED))
         return cls(*(part.flatten(1, 2) for part in parts))
 
-    def of_frames(self, frames: int) -> TokenMap:
+    def of_frames(self, frames: int, second: tuple[int, int, int] = (1, 0, 0)) -> TokenMap:
         """For videos of so many frames, whose tokens follow each other frame by frame: (M / frames or 1, frames · n).
 
-        The second picture's tokens count on after all frames of the source, frame by frame like these.
+        second: (frames, rows, columns) of the second picture, whose tokens count on after all frames of the source. Its frames go with
+        those of the source; a still is seen in all of them.
         """
         if frames <= 1:
             return self
@@ -104,9 +104,12 @@ class TokenMap:
         origin, *rest = (part.expand(frames, *part.shape[1:]) if count == 1 else part for part in parts)
         n = origin.shape[1]
         frame = torch.arange(origin.shape[0]).remainder(frames).unsqueeze(1)
-        other = origin >= n
-        origin = torch.where(other, (origin - n) + frames * n, origin + frame * n)
-        return TokenMap(*(part.unflatten(0, (-1, frames)).flatten(1, 2) for part in (origin, *rest)))
+        other, still = origin >= n, second[0] == 1
+        their_frame = torch.zeros_like(frame) if still else frame
+        origin = torch.where(other, (origin - n) + frames * n + their_frame * second[1] * second[2], origin + frame * n)
+        shift = rest[0].clone()
+        shift[..., 0] = torch.where(other, frame - their_frame, 0)
+        return TokenMap(*(part.unflatten(0, (-1, frames)).flatten(1, 2) for part in (origin, shift, *rest[1:])))
 
     def to(self, device: torch.device) -> TokenMap:
         return TokenMap(*(part.to(device) for part in (self.origin, self.shift, self.shared, self.moved, self.vacated)))

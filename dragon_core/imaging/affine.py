@@ -18,6 +18,8 @@ from .windows import Part, extent
 Point = tuple[float, float]
 #: A handle and its target.
 Pair = tuple[Point, Point]
+#: Those of one picture.
+Pairs = tuple[Pair, ...]
 
 #: All of a grid.
 WHOLE = (slice(None), slice(None))

@@ -105,6 +105,17 @@ def displacement(pairs: Sequence[Pair], image_size: tuple[int, int], radius: flo
     return Displacement((image_size[0], image_size[1]), fields[0], fields[1])
 
 
+def displacements(
+    sets: Sequence[Sequence[Pair]], image_size: tuple[int, int], radius: float = 0.0, areas: Tensor | None = None
+) -> Displacement:
+    """One :func:`displacement` for all pictures, or one for each where each has pairs of its own, and an area (M, H, W) of its own."""
+    if len(sets) == 1:
+        return displacement(sets[0], image_size, radius, areas)
+    own: Sequence[Tensor | None] = [None] * len(sets) if areas is None else areas.split(1)
+    each = [displacement(pairs, image_size, radius, area) for pairs, area in zip(sets, own, strict=True)]
+    return replace(each[0], there=torch.cat([one.there for one in each]), back=torch.cat([one.back for one in each]))
+
+
 def nodes(image_size: tuple[int, int]) -> tuple[int, int]:
     """(rows, columns) of the grid on which displacements of such a picture are worked out."""
     share = min(1.0, NODES / max(image_size))

@@ -112,14 +112,33 @@ def differentiable_attention(theirs: Callable[..., Tensor] | None) -> Callable[.
     """ComfyUI's `optimized_attention_override` for an evaluation that is differentiated: PyTorch's attention instead of the chosen kernel.
 
     Others have no backward pass and either raise (FlashAttention, sub-quadratic attention) or cut the graph unseen (SageAttention).
-    ``theirs``: another pack's override, which keeps its way as long as the gradient comes through.
+    ``theirs``: another pack's override, or that of ComfyUI's ModelAttentionBackend. It keeps its way as long as the gradient comes through.
     """
+    passes: dict[tuple[torch.Size, torch.Size], bool] = {}
 
-    def attend(chosen: Callable[..., Tensor], query: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if theirs is not None:
-            attended = theirs(attention_pytorch, query, *args, **kwargs)
-            if attended.requires_grad or not query.requires_grad:
+    def attend(chosen: Callable[..., Tensor], query: Tensor, key: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        shapes = (query.shape, key.shape)  # by which some choose among kernels
+        if theirs is not None and passes.get(shapes, True):
+            attended = theirs(attention_pytorch, query, key, *args, **kwargs)
+            if query.requires_grad and shapes not in passes:
+                passes[shapes] = gradient_passes(attended, query)
+            if not query.requires_grad or passes[shapes]:
                 return attended
-        return attention_pytorch(query, *args, **kwargs)
+        return attention_pytorch(query, key, *args, **kwargs)
 
     return attend
+
+
+def gradient_passes(attended: Tensor, query: Tensor) -> bool:
+    """Whether the gradient of attention's output comes through to the queries.
+
+    Tried, as a kernel without a backward pass may still say that its output has a gradient, and raises only on the way back (any
+    `torch.library.custom_op`, such as ComfyUI's own int8 attention).
+    """
+    if not attended.requires_grad:
+        return False
+    try:
+        (gradient,) = torch.autograd.grad(attended, query, torch.zeros_like(attended), retain_graph=True, allow_unused=True)
+    except (RuntimeError, NotImplementedError):
+        return False
+    return gradient is not None

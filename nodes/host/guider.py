@@ -29,7 +29,7 @@ from ...dragon_core.errors import DragonError
 from .evaluation import GuidedEvaluation, seeing
 from .gradients import make_differentiable, out_of_inference
 from .known_pictures import KNOWN, branch_step_at, process_known
-from .model import backbone_of, load_fully, require_loaded, require_maker, resident, weight_patches
+from .model import backbone_of, load_fully, on_one_device, require_loaded, require_maker, resident, weight_patches
 from .run import BranchStep, EnergyReading, Moment, Run
 from .start import begins, check_start, draft_for, edited_path, own_start
 from .tokens import SHARING, STATE
@@ -84,6 +84,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         edits = by_latent_frames(edits, trajectory.latents.shape[1], trajectory.frames)
         edits = chain.fitted(edits, trajectory.image_size, trajectory.pixels_per_cell, reference, trajectory.latents.shape[1])
         pull = strength if edits and self.backbone.gradients else 0.0
+        model = on_one_device(model)
         super().__init__(resident(model) if pull > 0 else model)
         self.branch = branch
         self.edits = chain.by(convention, chain.with_kappa(edits) if paper_scale else edits)

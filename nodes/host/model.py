@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,11 @@ from .backbones.base import Backbone
 from .backbones.dit import Transformer
 from .backbones.token_layout import patch_size
 from .backbones.unet import UNet
+
+log = logging.getLogger(__name__)
+
+#: Under this key ComfyUI keeps a model's copies on further GPUs (its node MultiGPU CFG Split).
+COPIES = "multigpu"
 
 WHOLE = "which guidance needs: close other programs, use a smaller or fp16 checkpoint, or start ComfyUI without --lowvram and --novram"
 
@@ -143,11 +149,25 @@ def require_loaded(model: comfy.model_patcher.ModelPatcher) -> None:
         raise DragonError(f"the model does not fit into memory as a whole ({missing:.0f} MB are missing), {WHOLE}")
 
 
+def on_one_device(model: comfy.model_patcher.ModelPatcher) -> comfy.model_patcher.ModelPatcher:
+    """A MODEL without its copies on further GPUs.
+
+    Those evaluate some of a step's rows, in threads and without gradients. An edit's rows follow one another: what the guidance branch's
+    give is what the generation's see.
+    """
+    if not model.get_additional_models_with_key(COPIES):
+        return model
+    log.info("Dragon: an edit runs on one GPU, so the copies of the model that MultiGPU CFG Split made on others are not used")
+    alone = model.clone()
+    alone.remove_additional_models(COPIES)
+    return alone
+
+
 def resident(model: comfy.model_patcher.ModelPatcher) -> comfy.model_patcher.ModelPatcher:
     """A MODEL whose weights stay where they are between a forward and its backward pass.
 
-    Newer releases page weights in and out while the model runs ("dynamic VRAM", their default on NVIDIA cards since spring 2026). For
-    whatever cannot live with that, ComfyUI keeps a second patcher of the same checkpoint that loads as it used to.
+    ComfyUI since 0.16 pages weights in and out while the model runs ("dynamic VRAM", its default on NVIDIA cards). For whatever cannot live
+    with that it keeps a second patcher of the same checkpoint that loads as it used to.
     """
     pages = getattr(model, "is_dynamic", None)
     if pages is None or not pages():

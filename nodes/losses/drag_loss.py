@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import torch
 from comfy_api.latest import io
 
 from ...dragon_core.document.point_formats import parse_points
+from ...dragon_core.document.tracks import parse_tracks
 from ...dragon_core.edits.chain import Chain
-from ...dragon_core.edits.drag import START, DragWeights, MaskMeans, drag
+from ...dragon_core.edits.drag import START, DragWeights, MaskMeans, drag_each
+from ...dragon_core.edits.frames import pairs_along
 from ...dragon_core.edits.move import StartLatent
 from ..schema.energy_inputs import energy_input, energy_output, weight
 from ..schema.links import CATEGORY, advanced, named, searched_as
-from ..schema.point_inputs import image_input, mask_and_size, radius_input
+from ..schema.point_inputs import image_input, mask_and_size, radius_input, tracks_input
 
 
 class DragonDragLoss(io.ComfyNode):
@@ -69,6 +72,10 @@ class DragonDragLoss(io.ComfyNode):
                         ),
                     )
                 ),
+                tracks_input(
+                    "For videos and batches, in place of points: tracks from a spline editor or a node that makes TRACKS. What lies at a "
+                    "track's first point follows it, and one that stays pins it. As many points as frames."
+                ),
                 energy_input(),
             ],
             outputs=[energy_output()],
@@ -86,9 +93,11 @@ class DragonDragLoss(io.ComfyNode):
         start_latent: StartLatent,
         mask: torch.Tensor | None = None,
         image: torch.Tensor | None = None,
+        tracks: str | Mapping[str, Any] | None = None,
         energy: Chain = (),
     ) -> io.NodeOutput:
         with named(cls):
             mask, size = mask_and_size(mask, image)
-            edit = drag(parse_points(points), size, mask, mask_means, radius, DragWeights(w_edit, w_content, w_inpaint), start_latent)
+            sets = (parse_points(points),) if tracks is None else pairs_along(*parse_tracks(tracks), mask)
+            edit = drag_each(sets, size, mask, mask_means, radius, DragWeights(w_edit, w_content, w_inpaint), start_latent)
         return io.NodeOutput((*(energy or ()), edit))

@@ -14,7 +14,8 @@ from ...dragon_core.edits.frames import shifts_along
 from ...dragon_core.edits.move import Move, MoveWeights, StartLatent
 from ...dragon_core.imaging.affine import AffineWarp
 from ..schema.energy_inputs import energy_input, energy_output, weight
-from ..schema.links import CATEGORY, TracksLink, advanced, named, searched_as, stacked
+from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
+from ..schema.point_inputs import tracks_input
 
 
 class DragonMoveLoss(io.ComfyNode):
@@ -54,16 +55,9 @@ class DragonMoveLoss(io.ComfyNode):
                         tooltip="White over what the old place should come to look like, in your picture. Without one: what is near it.",
                     )
                 ),
-                advanced(
-                    io.MultiType.Input(
-                        "tracks",
-                        types=[io.String, TracksLink],
-                        optional=True,
-                        tooltip=(
-                            "For videos and batches: where it goes, frame by frame, from a spline editor or a node that makes TRACKS. "
-                            "What lies at a track's first point follows it; dx and dy are added. As many points as frames."
-                        ),
-                    )
+                tracks_input(
+                    "For videos and batches: where it goes, frame by frame, from a spline editor or a node that makes TRACKS. "
+                    "What lies at a track's first point follows it; dx and dy are added. As many points as frames."
                 ),
                 energy_input(),
             ],

@@ -6,7 +6,7 @@ import torch
 from comfy_api.latest import io
 
 from ...dragon_core.errors import DragonError
-from .links import advanced, pictures, stacked
+from .links import TracksLink, advanced, pictures, stacked
 
 
 def radius_input() -> io.Int.Input:
@@ -25,6 +25,10 @@ def radius_input() -> io.Int.Input:
 
 def image_input() -> io.Image.Input:
     return io.Image.Input("image", optional=True, tooltip="The picture, for its size. Not needed with a mask.")
+
+
+def tracks_input(tooltip: str) -> io.MultiType.Input:
+    return advanced(io.MultiType.Input("tracks", types=[io.String, TracksLink], optional=True, tooltip=tooltip))
 
 
 def mask_and_size(mask: torch.Tensor | None, image: torch.Tensor | None) -> tuple[torch.Tensor | None, tuple[int, int]]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import comfy.ldm.chroma.model
 import comfy.ldm.flux.model
 import comfy.ldm.hunyuan_video.model
 import comfy.model_patcher
@@ -156,6 +157,59 @@ HUNYUAN_IMAGE = {
     "vec_in_dim": None,
     "axes_dim": [8, 8],
 }
+LONGCAT = {**FLUX, "guidance_embed": False, "vec_in_dim": None, "txt_ids_dims": [1, 2]}
+KREA = {
+    "image_model": "krea2",
+    "features": WIDTH,
+    "heads": 2,
+    "kvheads": 1,
+    "layers": 3,
+    "channels": 16,
+    "patch": 2,
+    "txtlayers": 3,
+    "txtdim": TEXT // 3,
+    "txtheads": 2,
+    "txtkvheads": 2,
+}
+MAGE = {**QWEN, "image_model": "mage_flow", "in_channels": 128, "out_channels": 128}
+LENS = {
+    "image_model": "lens",
+    "in_channels": 128,
+    "out_channels": 32,
+    "num_layers": 3,
+    "num_attention_heads": 2,
+    "attention_head_dim": 16,
+    "axes_dims_rope": (4, 6, 6),
+    "enc_hidden_dim": TEXT,
+    "multi_layer_encoder_feature": False,
+    "selected_layer_index": (0,),
+}
+ANIMA = {
+    "image_model": "anima",
+    "max_img_h": 240,
+    "max_img_w": 240,
+    "max_frames": 128,
+    "in_channels": 16,
+    "out_channels": 16,
+    "patch_spatial": 2,
+    "patch_temporal": 1,
+    "model_channels": WIDTH,
+    "concat_padding_mask": True,
+    "crossattn_emb_channels": TEXT,
+    "pos_emb_cls": "rope3d",
+    "pos_emb_learnable": True,
+    "pos_emb_interpolation": "crop",
+    "min_fps": 1,
+    "max_fps": 30,
+    "use_adaln_lora": True,
+    "adaln_lora_dim": 16,
+    "num_blocks": 2,
+    "num_heads": 2,
+    "extra_per_block_abs_pos_emb": False,
+    "rope_h_extrapolation_ratio": 4.0,
+    "rope_w_extrapolation_ratio": 4.0,
+    "rope_t_extrapolation_ratio": 1.0,
+}
 WAN = {
     "image_model": "wan2.1",
     "model_type": "t2v",
@@ -173,6 +227,7 @@ class Transformer:
     """A family: ComfyUI's class for its checkpoints, the small shape, and what a latent of it looks like.
 
     channels: of the latent. cell: pixels a cell covers. tokens: cells a token covers, each way. frames: 0 where latents are pictures.
+    rotary: whether it has a rotary embedding.
     """
 
     name: str
@@ -200,7 +255,16 @@ Z_IMAGE_LIKE = Transformer("z-image", "ZImage", Z_IMAGE, 16)
 QWEN_IMAGE = Transformer("qwen-image", "QwenImage", QWEN, 16, frames=1)
 HUNYUAN_IMAGE_LIKE = Transformer("hunyuan-image", "HunyuanImage21", HUNYUAN_IMAGE, 64, cell=32, tokens=1)
 HUNYUAN_VIDEO = Transformer("hunyuan-video", "HunyuanVideo", HUNYUAN, 16, frames=3)
+LONGCAT_IMAGE = Transformer("longcat", "LongCatImage", LONGCAT, 16)
+KREA_2 = Transformer("krea2", "Krea2", KREA, 16, frames=1)
+MAGE_FLOW = Transformer("mage-flow", "MageFlow", MAGE, 128, cell=16, tokens=1)
+LENS_LIKE = Transformer("lens", "Lens", LENS, 128, cell=16, tokens=1)
+ANIMA_LIKE = Transformer("anima", "Anima", ANIMA, 16, frames=1)
 WAN_VIDEO = Transformer("wan", "WAN21_T2V", WAN, 16, frames=3)
+
+#: In newer ComfyUI than the pinned one, where keys and values can be shared, and where they cannot.
+NEWER = tuple(each for each in (LONGCAT_IMAGE, KREA_2, MAGE_FLOW, LENS_LIKE) if hasattr(comfy.supported_models, each.config))
+NEWER_UNSHARED = tuple(each for each in (ANIMA_LIKE,) if hasattr(comfy.supported_models, each.config))
 
 PICTURES = (
     SD3_LIKE,
@@ -214,6 +278,7 @@ PICTURES = (
     Z_IMAGE_LIKE,
     QWEN_IMAGE,
     HUNYUAN_IMAGE_LIKE,
+    *NEWER,
 )
 VIDEOS = (HUNYUAN_VIDEO, WAN_VIDEO)
 
@@ -249,6 +314,7 @@ def _known(family: Transformer) -> dict[str, Any]:
     shape = dict(family.shape)
     params = {"flux": comfy.ldm.flux.model.FluxParams, "flux2": comfy.ldm.flux.model.FluxParams}
     params["hunyuan_video"] = comfy.ldm.hunyuan_video.model.HunyuanVideoParams
+    params["chroma"] = comfy.ldm.chroma.model.ChromaParams
     asked = params.get(shape.get("image_model", ""))
     for each in dataclasses.fields(asked) if asked is not None else ():
         if each.default is dataclasses.MISSING and each.name not in shape:

@@ -76,7 +76,8 @@ class KeySharing(SharedAttention):
     sees_edited = False  # tokens of what is moved are turned to where they go
 
     def __init__(self, network: nn.Module, sharing: Sharing, edits: tuple[Edit, ...]) -> None:
-        self.network, self.how, self.edits = network, sharing, edits
+        self.network, self.how = network, sharing
+        self.edits = tuple(edit.on(torch.device("cpu"), 1) for edit in edits)  # where the map is worked out
         self.layouts: dict[torch.Size, TokenLayout] = {}
         self.calls = 0
         self.map: tuple[TokenMap, Tensor] | None = None
@@ -120,13 +121,11 @@ class KeySharing(SharedAttention):
     def _map(self, latent: Tensor, layout: TokenLayout) -> tuple[TokenMap, Tensor]:
         """Which token is seen where, and how far that is in positions. Once a run, when an evaluation has shown what positions are like."""
         if self.map is None:
-            reference = next((shape for shape in self.layouts if shape != latent.shape[1:]), latent.shape[1:])
-            theirs, token = self.layouts[reference], patch_size(self.network) or 1
-            size, other = ((shape[-2], shape[-1]) for shape in (latent.shape, reference))
-            token_map = TokenMap.of(self.edits, size, token, other).of_frames(layout.grid[0]).to(latent.device)
-            own, begun = (torch.stack([layout.offsets(shift, start) for shift in token_map.shift]) for start in (None, theirs))
-            foreign = (token_map.origin >= layout.tokens).unsqueeze(-1)
-            self.map = (token_map, torch.where(foreign, begun, own))
+            second = next((shape for shape in self.layouts if shape != latent.shape[1:]), latent.shape[1:])
+            size, other = ((shape[-2], shape[-1]) for shape in (latent.shape, second))
+            token_map = TokenMap.of(self.edits, size, layout.token, other)
+            token_map = token_map.of_frames(layout.grid[0], self.layouts[second].grid).to(latent.device)
+            self.map = (token_map, torch.stack([layout.offsets(shift) for shift in token_map.shift]))
         return self.map
 
     @contextmanager

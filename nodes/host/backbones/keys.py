@@ -24,18 +24,23 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class Keys:
-    """Of one attention call: keys and values (B, heads, n, D) of the picture's tokens, keys already turned to their places."""
+    """Of one attention call: keys and values (B, heads, n, D) of the picture's tokens, keys already turned to their places.
+
+    begun: (n, axes), the position of the picture's first token when each was made.
+    """
 
     key: Tensor
     value: Tensor
+    begun: Tensor
 
     def and_then(self, other: Keys) -> Keys:
         """Those of the second picture behind them."""
         pairs = ((self.key, other.key), (self.value, other.value))
-        return Keys(*(torch.cat((own, theirs.to(own).expand(own.shape[0], -1, -1, -1)), dim=2) for own, theirs in pairs))
+        key, value = (torch.cat((own, theirs.to(own).expand(own.shape[0], -1, -1, -1)), dim=2) for own, theirs in pairs)
+        return Keys(key, value, torch.cat((self.begun, other.begun)))
 
     def row(self, index: int) -> Keys:
-        return Keys(self.key[index : index + 1], self.value[index : index + 1])
+        return Keys(self.key[index : index + 1], self.value[index : index + 1], self.begun)
 
 
 #: By call: those of one evaluation that see the picture, in their order.
@@ -70,7 +75,9 @@ class KeyExchange:
     seen: int = 0
 
     def __call__(self, attend: Attention, query: Tensor, key: Tensor, value: Tensor, heads: int, *rest: Any, **named: Any) -> Tensor:
-        """ComfyUI's attention functions take (B, heads, L, D), or (B, L, heads · D) where ``skip_reshape`` is not given."""
+        """ComfyUI's attention functions take (B, heads, L, D), or (B, L, heads · D) where ``skip_reshape`` is not given; keys and values
+        may have fewer heads than queries (``enable_gqa``).
+        """
         sequence = 2 if named.get("skip_reshape") else 1
         length = query.shape[sequence]
         start = self.layout.start(length) if key.shape[sequence] == length else None
@@ -80,11 +87,13 @@ class KeyExchange:
         known = None if self.shared is None else self.shared.calls.get(call)
         if self.collected is None and known is None:
             return attend(query, key, value, heads, *rest, **named)
-        own = tuple(t if sequence == 2 else t.reshape(t.shape[0], length, heads, -1).transpose(1, 2) for t in (query, key, value))
+        size = query.shape[-1] // heads
+        own = tuple(t if sequence == 2 else t.reshape(t.shape[0], length, -1, size).transpose(1, 2) for t in (query, key, value))
         if known is None:
             if self.collected is not None and (self.calls == 0 or self.sharing.in_block(call, self.calls)):
                 part = slice(start, start + self.layout.tokens)
-                self.collected[call] = Keys(*(_kept(each[:, :, part]) for each in own[1:]))
+                begun = self.layout.begun(self.layout.tokens).to(query.device)
+                self.collected[call] = Keys(_kept(own[1][:, :, part]), _kept(own[2][:, :, part]), begun)
             return attend(query, key, value, heads, *rest, **named)
         mask, rest = (rest[0], rest[1:]) if rest else (named.pop("mask", None), rest)
 
@@ -121,7 +130,9 @@ class KeyExchange:
         origin, times = token_map.origin[index, places], query.shape[0] // known.key.shape[0]
         keys, values = (each[:, :, origin.to(each.device)].to(key).repeat(times, 1, 1, 1) for each in (known.key, known.value))
         arrived = moved[places].nonzero().flatten()
-        keys[:, :, arrived] = self.layout.rotated(keys[:, :, arrived], self.shared.offsets[index, places[arrived]])
+        ways = self.shared.offsets[index, places] + self.layout.begun(len(places)).to(places.device) - known.begun[origin]
+        turned = ways.any(dim=-1).nonzero().flatten()
+        keys[:, :, turned] = self.layout.rotated(keys[:, :, turned], ways[turned])
         unseen = [start + moved.nonzero().flatten()]
         if self.sharing.mode == "replace":
             key, value = key.clone(), value.clone()

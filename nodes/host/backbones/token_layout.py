@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,29 @@ from ....dragon_core.errors import DragonError
 
 
 def rotary_embeddings(network: nn.Module) -> list[nn.Module]:
-    """The modules that make rotary embeddings (arXiv 2104.09864) from positions: those of ComfyUI's families have these attributes."""
-    return [module for module in network.modules() if hasattr(module, "axes_dim") and hasattr(module, "theta")]
+    """The modules that make rotary embeddings (arXiv 2104.09864) of pictures from positions: those of ComfyUI's families have these
+    attributes, and more than one axis.
+    """
+    return [module for module in network.modules() if hasattr(module, "axes_dim") and hasattr(module, "theta") and turns_pairs(module)]
+
+
+def turns_pairs(module: nn.Module) -> bool:
+    """Whether a module makes of positions a rotation for each pair of neighbouring channels, which not all of such a look do."""
+    axes: Any = module.axes_dim
+    if len(axes) < 2:
+        return False
+    try:
+        made = module.forward(torch.arange(1.0, len(axes) + 1).reshape(1, 1, -1))
+    except (TypeError, RuntimeError, IndexError):  # wants something else than positions
+        return False
+    if not isinstance(made, Tensor) or made.shape[-2:] != (2, 2) or made.numel() != 2 * sum(axes):
+        return False
+    return torch.allclose(made @ made.mT, torch.eye(2).to(made), atol=1e-4)
 
 
 def patch_size(network: nn.Module) -> int | None:
-    """Cells of the latent along each side of a token; None where the network does not tell, or they differ."""
-    size = getattr(network, "patch_size", None)
+    """Cells of the latent along each side of a patch; None where the network does not tell, or they differ."""
+    size = getattr(network, "patch_size", getattr(network, "patch", None))
     if isinstance(size, int):
         return size
     if isinstance(size, tuple | list) and len(size) in (2, 3) and size[-1] == size[-2] and (len(size) == 2 or size[0] == 1):
@@ -28,34 +44,48 @@ def patch_size(network: nn.Module) -> int | None:
     return None
 
 
+def token_size(network: nn.Module, channels: int) -> int | None:
+    """Cells along each side of a token, for latents of so many channels. Where those hold whole patches already, as FLUX.2's VAE packs
+    them, a token is one cell.
+    """
+    size = patch_size(network)
+    return 1 if size is not None and getattr(network, "out_channels", None) == channels / size**2 else size
+
+
 @dataclass
 class TokenLayout:
     """Where the picture's tokens are in sequences of each length, observed in the positions that the model gives to its own embedding.
 
-    grid: (frames, rows, columns) of tokens. starts: where they begin, by the sequence's length. text_first, after: whether the prompt
-    comes before them, and how many tokens there are behind them then. axes, steps, first: of positions, on which axis rows and columns
-    count, by how much, and from where. extrapolates: whether a length that was not observed is laid out like one that was, which is
-    needed where a model is compiled and shows nothing.
+    network: the whole of it, one call of which is one evaluation. token: cells along each side of one. grid: (frames, rows, columns) of
+    tokens. starts: where they begin, by the sequence's length. text_first, after: whether the prompt comes before them, and how many
+    tokens there are behind them then. axes, steps: on which axis of positions frames, rows and columns count, and by how much. first: that
+    of the first token in this evaluation, which in some models goes by the length of the prompt. extrapolates: whether a length that was
+    not observed is laid out like one that was, which is needed where a model is compiled and shows nothing. before, others: tokens that
+    this evaluation has given positions to without the picture, and how many those ever were at once.
     """
 
+    network: nn.Module
+    token: int
     grid: tuple[int, int, int]
     rotary: nn.Module | None
     starts: dict[int, int] = field(default_factory=dict)
     text_first: bool = True
     after: int = 0
-    axes: tuple[int, int] = (0, 0)
-    steps: tuple[float, float] = (0.0, 0.0)
-    first: tuple[float, float] = (0.0, 0.0)
+    axes: tuple[int, ...] = (0, 0, 0)
+    steps: tuple[float, ...] = (0.0, 0.0, 0.0)
+    first: tuple[float, ...] = ()
     extrapolates: bool = False
+    before: int = 0
+    others: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, network: nn.Module, latent: torch.Size) -> TokenLayout:
         """For a latent (B, C, h, w) or (B, C, f, h, w)."""
-        token, rotary = patch_size(network), rotary_embeddings(network)
+        token, rotary = token_size(network, latent[1]), rotary_embeddings(network)
         if token is None or len(rotary) > 1:
             raise DragonError("keys and values of this model cannot be shared: sample with the model before DragonCrossAttnPatch")
         frames = latent[2] if len(latent) == 5 else 1
-        return cls((frames, -(-latent[-2] // token), -(-latent[-1] // token)), rotary[0] if rotary else None)
+        return cls(network, token, (frames, -(-latent[-2] // token), -(-latent[-1] // token)), rotary[0] if rotary else None)
 
     @property
     def tokens(self) -> int:
@@ -83,40 +113,61 @@ class TokenLayout:
         def look(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self._observe(args[0] if args else next(iter(kwargs.values())))
 
-        handle = self.rotary.register_forward_pre_hook(look, with_kwargs=True)
-        try:
+        def begin(_module: nn.Module, _args: tuple[Any, ...]) -> None:
+            self.before = 0
+
+        with ExitStack() as hooks:
+            hooks.callback(self.network.register_forward_pre_hook(begin).remove)
+            hooks.callback(self.rotary.register_forward_pre_hook(look, with_kwargs=True).remove)
             yield
-        finally:
-            handle.remove()
 
     def _observe(self, ids: Tensor) -> None:
-        """From positions (…, L, axes) of all tokens: the first stretch of them that is a grid of this size."""
+        """From positions (…, L, axes) of all tokens, or first of the prompt's and then of the picture's."""
         length = ids.shape[-2]
-        if length in self.starts or length < self.tokens:
-            return
         positions = ids.detach().reshape(-1, length, ids.shape[-1])[0].double().cpu()
-        for begin in range(length - self.tokens + 1):
-            part = positions[begin : begin + self.tokens].view(*self.grid, -1)
-            row, column = _step(part.diff(dim=1)), _step(part.diff(dim=2))
-            if row is None or column is None or (row[0] == column[0] and min(self.grid[1:]) > 1):
-                continue
-            self.axes, self.steps = (row[0], column[0]), (row[1], column[1])
-            self.first = (float(positions[begin, row[0]]), float(positions[begin, column[0]]))
-            self.starts[length], self.after = begin, length - begin - self.tokens
-            self.text_first = begin > 0 or self.after == 0
-            if begin not in (0, length - begin):  # the picture without the prompt, as in Lumina's refiners; not a prompt as long as it
-                self.starts.setdefault(length - begin, 0)
+        begin = next((begin for begin in self._possible(length) if self._is_picture(positions, begin)), None)
+        if begin is None:
+            self.before += length
+            self.others.add(length)
+            self.starts.pop(length, None)  # either could be meant
             return
+        self.first = tuple(positions[begin].tolist())
+        self.after = length - begin - self.tokens
+        self.text_first = self.before + begin > 0 or self.after == 0
+        together, alone = self.before + length, length - begin
+        self.starts[together] = self.before + begin
+        if alone not in (together, together - alone, *self.others):  # in refiners before the joint layers, as Lumina's
+            self.starts[alone] = 0
 
-    def offsets(self, shift: Tensor, begun: TokenLayout | None = None) -> Tensor:
-        """What (n, 2) rows and columns are in positions: (n, axes). ``begun``: of another picture, whose tokens they come from."""
-        if self.rotary is None:
-            return torch.zeros(len(shift), 0, device=shift.device)
-        axes: Any = self.rotary.axes_dim
-        offsets = torch.zeros(len(shift), len(axes), device=shift.device)
-        for i, (axis, step) in enumerate(zip(self.axes, self.steps, strict=True)):
-            offsets[:, axis] += shift[:, i] * step + (0.0 if begun is None else self.first[i] - begun.first[i])
+    def _possible(self, length: int) -> Iterable[int]:
+        """Where the picture may begin among so many tokens, the likeliest first."""
+        known = self.starts.get(self.before + length, self.before) - self.before
+        return (known, *range(length - self.tokens + 1)) if length >= self.tokens else ()
+
+    def _is_picture(self, positions: Tensor, begin: int) -> bool:
+        """Whether positions (L, axes) from there on are those of a grid of this size; if so, its axes and steps are kept."""
+        part = positions[begin : begin + self.tokens]
+        if begin < 0 or len(part) < self.tokens:
+            return False
+        grid = part.view(*self.grid, -1)
+        frame, row, column = (_step(grid.diff(dim=along)) for along in range(3))
+        if row is None or column is None or (row[0] == column[0] and min(self.grid[1:]) > 1):
+            return False
+        counted = (frame or (0, 0.0), row, column)  # some models do not count frames
+        self.axes, self.steps = tuple(axis for axis, _ in counted), tuple(step for _, step in counted)
+        return True
+
+    def offsets(self, shift: Tensor) -> Tensor:
+        """What (n, 3) frames, rows and columns are in positions: (n, axes)."""
+        offsets = torch.zeros(len(shift), len(self.first), device=shift.device)
+        if self.rotary is not None:
+            for way, axis, step in zip(shift.T, self.axes, self.steps, strict=True):
+                offsets[:, axis] += way * step
         return offsets
+
+    def begun(self, count: int) -> Tensor:
+        """(count, axes), the position of the first token in this evaluation, for each of so many tokens that are made in it."""
+        return torch.tensor(self.first, dtype=torch.float32).expand(count, -1)
 
     def rotated(self, keys: Tensor, offsets: Tensor) -> Tensor:
         """Keys (B, heads, n, D) as they would be had they been made at positions ``offsets`` (n, axes) away.
@@ -125,13 +176,13 @@ class TokenLayout:
         """
         if self.rotary is None or not bool(offsets.any()):
             return keys
-        rotation = self.rotary(offsets.unsqueeze(0)).reshape(len(offsets), -1, 2, 2)
+        rotation = self.rotary.forward(offsets.unsqueeze(0)).reshape(len(offsets), -1, 2, 2)  # unobserved
         pairs = keys.to(rotation.dtype).unflatten(-1, (-1, 2))
         return torch.einsum("nkij,bhnkj->bhnki", rotation, pairs).flatten(-2).to(keys)
 
 
 def _step(differences: Tensor) -> tuple[int, float] | None:
-    """The one axis on which positions (…, axes) go on evenly, and by how much; any where there is but one row or column."""
+    """The one axis on which positions (…, axes) go on evenly, and by how much; any where there is but one frame, row or column."""
     ways = differences.flatten(0, -2)
     if len(ways) == 0:
         return 0, 0.0

@@ -91,7 +91,7 @@ def test_points_arrive_where_they_should() -> None:
     edit = drag([((150.0, 150.0), (190.0, 160.0))], SIZE)
     crop = crop_for((edit,), picture(), SIDE, 0.3)
     (inside,) = edits_in(crop)
-    ((handle, target),) = inside.pairs  # type: ignore[attr-defined]
+    (((handle, target),),) = inside.sets  # type: ignore[attr-defined]
     reached = inside.carried.transform.forward(torch.tensor([[handle]], dtype=torch.float64))  # type: ignore[attr-defined]
     assert tuple(reached.flatten().tolist()) == pytest.approx(target, abs=0.5)
 

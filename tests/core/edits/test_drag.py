@@ -12,8 +12,8 @@ from torch import Tensor
 from dragon_core.diffusion.convention import AUTHORS
 from dragon_core.diffusion.energies.points import points_energy, repulsion_energy
 from dragon_core.diffusion.features import Views
-from dragon_core.edits.chain import Layout, by, edited_path, evaluate, fitted
-from dragon_core.edits.drag import Drag, DragWeights, drag
+from dragon_core.edits.chain import Layout, by, check_counts, edited_path, evaluate, fitted
+from dragon_core.edits.drag import Drag, DragWeights, drag, drag_each
 from dragon_core.edits.move import Move, MoveWeights
 from dragon_core.errors import DragonError
 from dragon_core.imaging.affine import AffineWarp, Pair
@@ -94,7 +94,7 @@ def test_what_was_at_the_handle_is_at_the_target_in_the_clean_part() -> None:
     clean = torch.stack([x, y])[None, None] * 8  # each cell knows where it is, in pixels
     for edit in (drag(WITHIN, SIZE, mask()), drag(AWAY, SIZE, mask()), drag(AWAY, SIZE)):
         path = edited_path([edit], clean.repeat(2, 1, 1, 1, 1), torch.tensor([1.0, 0.0]), torch.zeros(1, 2, 8, 12))[-1, 0]
-        tx, ty = edit.pairs[0][1]
+        tx, ty = edit.sets[0][0][1]
         column, row = int(tx // 8), int(ty // 8)
         offset = torch.tensor([tx - (column + 0.5) * 8, ty - (row + 0.5) * 8])
         assert torch.dist(path[:, row, column] + offset, torch.tensor(HANDLE)) < 4
@@ -123,7 +123,7 @@ def test_the_push_from_the_old_place_is_where_its_gradient_acts(leaves: bool) ->
     edit = drag(AWAY if leaves else WITHIN, SIZE, mask(), weights=DragWeights(4.0, 6.0, 0.5))
     views = Views((rand(2, 3, 16, 24, seed=4),), (rand(2, 3, 16, 24, seed=5),))
     layout = Layout.of([edit], (16, 24))
-    handles, targets = (torch.tensor([pair[end] for pair in edit.pairs], dtype=torch.float64) for end in (0, 1))
+    handles, targets = (torch.tensor([pair[end] for pair in edit.sets[0]], dtype=torch.float64) for end in (0, 1))
     pull = points_energy(views.generation, views.source, handles, targets, SIZE, 4.0)
     push = repulsion_energy(views.generation, views.source, handles, targets, SIZE, 0.5)
     assert float(push.min()) > 0.05
@@ -138,7 +138,7 @@ def test_a_cropped_picture_takes_its_points_along() -> None:
     wide = torch.nn.functional.pad(mask(), (2, 1, 2, 1))
     (part,) = fitted([drag(pairs, (67, 99), wide)], SIZE, 8)
     assert isinstance(part, Drag)
-    assert part.pairs == ((tuple(v + 1 for v in HANDLE), tuple(v + 1 for v in OUTSIDE)),)
+    assert part.sets == (((tuple(v + 1 for v in HANDLE), tuple(v + 1 for v in OUTSIDE)),),)
     assert part.image_size == SIZE
     source = part.regions(SIZE).source
     torch.testing.assert_close(source, wide[:, 1:65, 1:97])
@@ -150,6 +150,51 @@ def test_several_masks_are_repeated_for_the_rows_of_a_batch() -> None:
     assert edit.regions((8, 12)).target.shape == (4, 8, 12)
     views = Views((rand(4, 3, 16, 24, seed=4),), (rand(4, 3, 16, 24, seed=5),))
     assert edit.edit_energy(views, edit.regions((16, 24))).shape == (4,)
+
+
+@pytest.mark.parametrize("painted", ["object", "area", "none"])
+def test_each_picture_of_a_batch_has_pairs_of_its_own(painted: str) -> None:
+    """Regions, latents and energies are those of each picture alone, in a batch of several rows as well."""
+    sets = (WITHIN, ((HANDLE, (20.0, 36.0)), ((36.0, 40.0), (36.0, 40.0))))
+    masks = {"object": mask(), "area": torch.cat([mask(), mask().roll(4, 1)]), "none": None}[painted]
+    weights = DragWeights(4.0, 6.0, 0.5)
+    both = drag_each(sets, SIZE, masks, "object" if painted == "object" else "auto", weights=weights)
+    latents, sigmas, noise = rand(3, 2, 4, 8, 12, seed=0), torch.tensor([4.0, 1.0, 0.0]), rand(2, 4, 8, 12, seed=1)
+    generation, source = rand(2, 3, 16, 24, seed=4), rand(2, 3, 16, 24, seed=5)
+    path, regions = edited_path([both], latents, sigmas, noise), both.regions((16, 24))
+    rows = both.on(torch.device("cpu"), 2)
+    views = Views((generation.repeat(2, 1, 1, 1),), (source.repeat(2, 1, 1, 1),))
+    energies = evaluate(Layout.of([rows], (16, 24)), views)
+    for i, pairs in enumerate(sets):
+        own = None if masks is None else masks[i % len(masks)].unsqueeze(0)
+        alone = drag(pairs, SIZE, own, "object" if painted == "object" else "auto", weights=weights)
+        row = slice(i, i + 1)
+        torch.testing.assert_close(regions.target[row], alone.regions((16, 24)).target)
+        torch.testing.assert_close(path[:, row], edited_path([alone], latents[:, row], sigmas, noise[row]))
+        wanted = evaluate(Layout.of([alone], (16, 24)), Views((generation[row],), (source[row],)))
+        torch.testing.assert_close(energies.edit[i::2], wanted.edit.expand(2))
+        torch.testing.assert_close(energies.content[i::2], wanted.content.expand(2))
+    assert not torch.allclose(energies.edit[0], energies.edit[1], rtol=1e-2)
+
+
+def test_the_authors_patches_go_by_the_pairs_of_each_picture() -> None:
+    both = by(AUTHORS, [drag_each((WITHIN, AWAY), SIZE)])
+    latents, sigmas = rand(2, 2, 4, 8, 12, seed=0), torch.tensor([4.0, 0.0])
+    path = edited_path(both, latents, sigmas, rand(2, 4, 8, 12, seed=1))
+    for i, pairs in enumerate((WITHIN, AWAY)):
+        alone = by(AUTHORS, [drag(pairs, SIZE)])
+        assert torch.equal(path[:, i : i + 1], edited_path(alone, latents[:, i : i + 1], sigmas, rand(1, 4, 8, 12, seed=1)))
+
+
+def test_what_is_wrong_in_a_frame_is_said_of_it() -> None:
+    still = ((HANDLE, HANDLE),)
+    for later, words in ((((HANDLE, (97.0, 10.0)),), "target of pair 1 in frame 2"), (still, "nothing would move")):
+        with pytest.raises(DragonError, match=words):
+            drag_each((still, later), SIZE, mask())
+    with pytest.raises(DragonError, match="target of pair 1 in frame 2 lies off the mask"):
+        drag_each((still, AWAY), SIZE, mask(), "area")
+    with pytest.raises(DragonError, match="tracks have 2 points for 3 pictures"):
+        check_counts([drag_each((still, WITHIN), SIZE)], 3)
 
 
 def test_off_leaves_the_path_alone() -> None:

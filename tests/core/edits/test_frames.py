@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dragon_core.edits import chain
-from dragon_core.edits.drag import drag
-from dragon_core.edits.frames import by_latent_frames, shifts_along
+from dragon_core.edits.drag import drag, drag_each
+from dragon_core.edits.frames import by_latent_frames, pairs_along, shifts_along
 from dragon_core.edits.move import Move
 from dragon_core.edits.resize import resize
 from dragon_core.errors import DragonError
@@ -62,6 +62,42 @@ def test_hidden_points_do_not_count() -> None:
 def test_other_numbers_of_masks_than_of_points() -> None:
     with pytest.raises(DragonError, match="3 points and there are 2 masks"):
         shifts_along(block().repeat(2, 1, 1), WAY, ALL)
+
+
+def test_pairs_of_an_object_that_stands_still() -> None:
+    """What lies at each track's first point goes along it; one that stays is a pin, and one that is hidden has no say."""
+    path = torch.cat([WAY, along((14.0, 22.0), (14.0, 22.0), (14.0, 22.0))], 1)
+    seen = torch.tensor([[True, True], [True, True], [True, False]])
+    first, second, third = pairs_along(path, seen)
+    assert first == (((10.0, 18.0), (10.0, 18.0)), ((14.0, 22.0), (14.0, 22.0)))
+    assert second == (((10.0, 18.0), (26.0, 18.0)), ((14.0, 22.0), (14.0, 22.0)))
+    assert third == (((10.0, 18.0), (42.0, 26.0)),)
+    assert pairs_along(path, ~seen & False) == pairs_along(path, torch.ones_like(seen))
+    assert pairs_along(path, seen, torch.zeros(1, *SIZE)) == (first, second, third)
+
+
+def test_pairs_of_an_object_that_moves_by_itself() -> None:
+    """Its handles are where it is by then: dragged, it shows on the track."""
+    moving = torch.cat([block(8), block(8, 24), block(8, 32)])
+    sets = pairs_along(WAY, ALL, moving)
+    assert [pairs[0][0] for pairs in sets] == [(10.0, 18.0), (10.0, 26.0), (10.0, 34.0)]
+    dragged = drag_each(sets, SIZE, moving, "object")
+    picture = moving.unsqueeze(1).expand(-1, 3, -1, -1)
+    shown = chain.edited_picture((dragged,), picture)
+    for frame, (left, top) in enumerate([(8, 16), (24, 16), (40, 24)]):
+        assert torch.equal(shown[frame] > 0.5, block(left, top).expand(3, -1, -1) > 0.5), frame
+    with pytest.raises(DragonError, match="3 points and there are 2 masks"):
+        pairs_along(WAY, ALL, moving[:2])
+
+
+@pytest.mark.parametrize("mask", [None, block()], ids=["area", "object"])
+def test_pairs_of_all_frames_serve_a_latent_that_holds_four_in_one(mask: Tensor | None) -> None:
+    path = along(*((10.0 + 3 * frame, 18.0) for frame in range(9)))
+    dragged = drag_each(pairs_along(path, torch.ones(9, 1, dtype=torch.bool)), SIZE, mask)
+    (packed,) = by_latent_frames((dragged,), 3, 3)
+    assert [pairs[0][1][0] for pairs in packed.sets] == [10.0, 19.0, 31.0]  # type: ignore[attr-defined]
+    assert packed.carried.transform.count == len(packed.carried.mask) == 3  # type: ignore[attr-defined]
+    chain.check_counts((packed,), 3)
 
 
 def nine_frames() -> Tensor:

@@ -91,7 +91,7 @@ def test_a_pose_of_a_picture_of_another_size_is_scaled_and_says_so(caplog: pytes
 def test_the_edit_is_an_area_with_the_weights_of_faces() -> None:
     target = tuple((x + 3, y - 2) for x, y in POINTS)
     edit = landmarks(POINTS, target, (64, 96))
-    assert edit.pairs == tuple(zip(POINTS, target, strict=True))
+    assert edit.sets == (tuple(zip(POINTS, target, strict=True)),)
     assert not edit.leaves
     assert (edit.weights.edit, edit.content_weight, edit.weights.inpaint) == (12.0, 0.0, 0.0)
     mask = torch.zeros(1, 64, 96)

@@ -74,7 +74,7 @@ def test_landmarks_may_come_from_a_pose(run: Any, scene: Any) -> None:
         return [{"people": [{"face_keypoints_2d": [v for x in (20, 40, 60) for v in (x + by, 30, 1.0)]}], "canvas_width": 96}]
 
     (energy,) = run("DragonLandmarksLoss", source=pose(0), target=pose(5), image=scene.image)
-    assert [tuple(t[0] - h[0] for h, t in edit.pairs) for edit in energy] == [(5.0, 5.0, 5.0)]
+    assert [tuple(t[0] - h[0] for h, t in edit.sets[0]) for edit in energy] == [(5.0, 5.0, 5.0)]
 
 
 @pytest.mark.parametrize(

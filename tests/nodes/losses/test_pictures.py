@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -56,6 +57,26 @@ def test_each_picture_of_a_batch_has_its_place(make_scene: Any, sample: Any, mov
         energy = move(scene, dx=dx, dy=dy, start_latent="keep")
         assert not changed(both[i : i + 1], sample(scene, branch=branch, energy=energy, **settings))
         assert not changed(drafts[i : i + 1], run("DragonDraft", image=scene.image[i : i + 1], energy=energy)[0])
+    assert changed(both[:1], both[1:])
+
+
+@pytest.mark.parametrize("masked", [True, False], ids=["object", "round the tracks"])
+def test_each_picture_of_a_batch_is_dragged_its_own_way(make_scene: Any, sample: Any, run: Any, mini: Any, masked: bool) -> None:
+    """Two tracks: drafted and pulled as if each picture were alone with its points."""
+    scene = make_scene(batch=2)
+    tracks = [[{"x": 16, "y": 20}, {"x": 40, "y": 28}], [{"x": 28, "y": 28}, {"x": 56, "y": 36}]]
+    settings = {"guide_every_until": 0.5, "cfg": 1.0, "energy_scale": 0.5, "hold_object_until": 0.0}
+    given: dict[str, Any] = {"mask": scene.mask if masked else None, "image": scene.image, "mask_means": "object", "start_latent": "keep"}
+    (energy,) = run("DragonDragLoss", tracks=json.dumps(tracks), **given)
+    both, drafts = sample(scene, energy=energy, **settings), run("DragonDraft", image=scene.image, energy=energy)[0]
+    pairs = [[[[track[0]["x"], track[0]["y"]], [track[i]["x"], track[i]["y"]]] for track in tracks] for i in range(2)]
+    i = 1  # in the first everything is where it begins, which is nothing to drag alone
+    one = {"samples": scene.latent["samples"][i : i + 1]}
+    trajectory, _, _ = run("DragonInvert", model=mini.model, positive=scene.positive, latent=one, steps=4)
+    (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
+    (energy,) = run("DragonDragLoss", points=json.dumps(pairs[i]), **given)
+    assert not changed(both[i : i + 1], sample(scene, branch=branch, energy=energy, **settings))
+    assert not changed(drafts[i : i + 1], run("DragonDraft", image=scene.image[i : i + 1], energy=energy)[0])
     assert changed(both[:1], both[1:])
 
 

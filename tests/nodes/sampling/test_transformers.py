@@ -15,7 +15,18 @@ import comfy.utils
 import pytest
 import random_transformers
 import torch
-from random_transformers import FLUX_DEV, FLUX_SCHNELL, PICTURES, QWEN_IMAGE, SD3_LIKE, VIDEOS, WAN_VIDEO, Z_IMAGE_LIKE, Transformer
+from random_transformers import (
+    FLUX_DEV,
+    FLUX_SCHNELL,
+    NEWER_UNSHARED,
+    PICTURES,
+    QWEN_IMAGE,
+    SD3_LIKE,
+    VIDEOS,
+    WAN_VIDEO,
+    Z_IMAGE_LIKE,
+    Transformer,
+)
 
 #: One of each kind: no rotary embedding, prompt first, one attention for all, latents with a dimension for frames.
 KINDS = (SD3_LIKE, FLUX_DEV, Z_IMAGE_LIKE, QWEN_IMAGE)
@@ -96,7 +107,7 @@ def shared(run: Any) -> Callable[..., Any]:
     return call
 
 
-@pytest.mark.parametrize("family", [*PICTURES, *VIDEOS], ids=str)
+@pytest.mark.parametrize("family", [*PICTURES, *NEWER_UNSHARED, *VIDEOS], ids=str)
 def test_nothing_on_is_stock_euler(family: Transformer, shot: Any, edit: Any) -> None:
     """From the same noise, bit for bit."""
     made = shot(family)
@@ -144,6 +155,17 @@ def test_an_edit(family: Transformer, shot: Any, edit: Any, moved: Any, shared: 
         assert float((result - made.latent).abs().max()) > 0.1
 
 
+@pytest.mark.parametrize("family", NEWER_UNSHARED, ids=str)
+def test_an_edit_where_nothing_can_be_shared(family: Transformer, shot: Any, edit: Any, moved: Any, shared: Any, refused: Any) -> None:
+    """The patch says so, and the edit is made without it."""
+    made = shot(family)
+    with refused("DragonCrossAttnPatch", "cannot be shared", "sample with the model itself"):
+        shared(made)
+    assert float((edit(made) - made.latent).abs().max()) < 1e-4
+    result = edit(made, energy=moved(made))
+    assert torch.isfinite(result).all() and float((result - made.latent).abs().max()) > 0.1
+
+
 @pytest.mark.parametrize("family", KINDS, ids=str)
 def test_two_pictures(family: Transformer, shot: Any, edit: Any, moved: Any, shared: Any) -> None:
     """A batch of two with one mask, or one each: the first picture's edit is not the second's affair."""
@@ -155,6 +177,50 @@ def test_two_pictures(family: Transformer, shot: Any, edit: Any, moved: Any, sha
     assert both.shape == each.shape == made.latent.shape
     assert torch.allclose(both[0], each[0], atol=1e-4)
     assert not torch.allclose(both[1], each[1], atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["Paste", "Appearance"])
+@pytest.mark.parametrize("family", [*PICTURES, *VIDEOS], ids=str)
+def test_an_object_of_a_second_picture(family: Transformer, kind: str, run: Any, shot: Any, edit: Any, shared: Any) -> None:
+    """Of another size, inverted under a prompt of another length. Shared, it makes a difference inside; away from it the source is held."""
+    made = shot(family)
+    second = random_transformers.latent(family, 7, 6, 10)
+    given = {"positive": made.negative, "latent": second, "steps": STEPS, "scheduler": "simple", "method": "renoise", "seed": 6}
+    reference, *_ = run("DragonInvert", model=made.model, **given)
+    (branch,) = run("DragonGuidanceBranch", trajectory=made.trajectory, reference=reference)
+    height, width = reference.image_size
+    theirs = torch.zeros(1, height, width)
+    theirs[:, : height // 2, : width // 2] = 1
+    place = {"x": made.mask.shape[-1] // 4, "y": made.mask.shape[-2] // 3} if kind == "Paste" else {"mask": made.mask}
+    (energy,) = run(f"Dragon{kind}Loss", reference_mask=theirs, **place)
+    models = (made.model, shared(made), shared(made), shared(made, mode="concat"))
+    plain, patched, again, beside = (edit(made, model=each, branch=branch, energy=energy, hold_background=1.0) for each in models)
+    assert torch.equal(patched, again)
+    untouched = slice(-made.latent.shape[-2] // 4, None)  # the lowest quarter of the rows
+    for result in (plain, patched, beside):
+        assert torch.isfinite(result).all()
+        assert float((result - made.latent)[..., untouched, :].abs().max()) < 1e-4
+    assert all(float((a - b).abs().max()) > 1e-3 for a, b in ((plain, patched), (plain, beside), (patched, beside)))
+
+
+@pytest.mark.parametrize("kind", ["paste", "appearance"])
+@pytest.mark.parametrize("family", KINDS, ids=str)
+def test_two_pictures_and_a_second_one_for_each(family: Transformer, kind: str, run: Any, shot: Any, edit: Any, shared: Any) -> None:
+    """One for both is each picture's own; what the second picture brings to one is not the other's affair."""
+    made = shot(family, batch=2)
+    given = {"positive": made.negative, "steps": STEPS, "scheduler": "simple", "method": "renoise"}
+    results = []
+    for samples in (made.latent[1:], made.latent.flip(0)[[1, 1]], made.latent.flip(0)):
+        reference, *_ = run("DragonInvert", model=made.model, latent={"samples": samples}, seed=5, **given)
+        (branch,) = run("DragonGuidanceBranch", trajectory=made.trajectory, reference=reference)
+        height, width = made.trajectory.image_size
+        place = {"x": width // 2, "y": height // 2} if kind == "paste" else {"mask": made.mask.roll(width // 3, 2)}
+        (energy,) = run(f"Dragon{kind.title()}Loss", reference_mask=made.mask, **place)
+        results.append(edit(made, model=shared(made), branch=branch, energy=energy))
+    one, own, each = results
+    assert torch.allclose(each[0], one[0], atol=1e-4)
+    assert torch.allclose(each[1], own[1], atol=1e-4)
+    assert not torch.allclose(each[1], one[1], atol=1e-2)
 
 
 @pytest.mark.parametrize("family", KINDS, ids=str)
@@ -192,31 +258,34 @@ def test_the_pull_of_energies_is_said_not_to_be_used(shot: Any, edit: Any, moved
     assert torch.equal(strong, edit(made, energy=moved(made), energy_scale=0.0))
 
 
+@pytest.mark.parametrize("second", [False, True], ids=["one", "two"])
 @pytest.mark.parametrize("how", ["interrupt", "error"])
 @pytest.mark.parametrize("family", KINDS, ids=str)
-def test_nothing_is_left(family: Transformer, how: str, shot: Any, edit: Any, moved: Any, shared: Any) -> None:
+def test_nothing_is_left(family: Transformer, how: str, second: bool, run: Any, shot: Any, edit: Any, moved: Any, shared: Any) -> None:
     """After an interrupt or an error the model has no hooks, no options and other values than before, and samples as before."""
     made = shot(family)
-    network, energy = made.model.model.diffusion_model, moved(made)
-    before = edit(made, energy=energy)
+    network, energy, branch = made.model.model.diffusion_model, moved(made), made.branch
+    if second:
+        (branch,) = run("DragonGuidanceBranch", trajectory=made.trajectory, reference=made.trajectory)
+        (energy,) = run("DragonAppearanceLoss", mask=made.mask, reference_mask=made.mask.roll(made.cell * 4, 2), energy=energy)
+    before = edit(made, energy=energy, branch=branch)
     options = dict(made.model.model_options["transformer_options"])
 
-    def stop(value: int, *_: Any, **__: Any) -> None:
-        if value == STEPS - 1:
-            if how == "error":
-                raise RuntimeError("sabotage")
-            comfy.model_management.interrupt_current_processing()
+    def stop(*_: Any, **__: Any) -> None:  # newer releases report the first step and the last, and between them what takes long
+        if how == "error":
+            raise RuntimeError("sabotage")
+        comfy.model_management.interrupt_current_processing()
 
     comfy.utils.set_progress_bar_global_hook(stop)
     try:
         with pytest.raises((comfy.model_management.InterruptProcessingException, RuntimeError)):
-            edit(made, model=shared(made), energy=energy)
+            edit(made, model=shared(made), energy=energy, branch=branch)
     finally:
         comfy.utils.set_progress_bar_global_hook(None)
         comfy.model_management.interrupt_current_processing(False)
     assert not any(module._forward_pre_hooks or module._forward_hooks for module in network.modules())
     assert made.model.model_options["transformer_options"] == options
-    assert torch.equal(edit(made, energy=energy), before)
+    assert torch.equal(edit(made, energy=energy, branch=branch), before)
 
 
 @pytest.mark.parametrize("family", [FLUX_DEV, FLUX_SCHNELL], ids=str)
@@ -258,9 +327,10 @@ def test_a_moving_square_stays_moved_in_all_frames(family: Transformer, run: Any
     assert float((edit(made, branch=branch) - latent).abs().max()) < 1e-4, "no edit is the source"
 
 
+@pytest.mark.parametrize("by", ["move", "drag"])
 @pytest.mark.parametrize("written", ["splines", "TRACKS"])
 @pytest.mark.parametrize("family", [*VIDEOS, QWEN_IMAGE], ids=str)
-def test_a_square_that_stood_still_goes_along_a_track(family: Transformer, written: str, run: Any, shot: Any, edit: Any) -> None:
+def test_a_square_that_stood_still_goes_along_a_track(family: Transformer, written: str, by: str, run: Any, shot: Any, edit: Any) -> None:
     """A token a frame to the right, from where it stands; its old place is empty in every frame but the first."""
     made = shot(family)
     token, frames = family.tokens, max(1, family.frames)
@@ -276,7 +346,14 @@ def test_a_square_that_stood_still_goes_along_a_track(family: Transformer, writt
     given = {"positive": made.positive, "latent": {"samples": latent}, "steps": STEPS, "scheduler": "simple", "method": "renoise"}
     trajectory, *_ = run("DragonInvert", model=made.model, **given)
     (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
-    (energy,) = run("DragonMoveLoss", mask=mask, dx=0, dy=0, start_latent="swap", tracks=forms[written])
+    if by == "move":
+        (energy,) = run("DragonMoveLoss", mask=mask, dx=0, dy=0, start_latent="swap", tracks=forms[written])
+    elif frames > 1:
+        (energy,) = run("DragonDragLoss", mask=mask, mask_means="object", start_latent="swap", tracks=forms[written])
+    else:
+        with pytest.raises(ValueError, match="nothing would move"):
+            run("DragonDragLoss", mask=mask, mask_means="object", tracks=forms[written])
+        return
     result = edit(made, branch=branch, energy=energy, hold_object_until=1.0)
     for frame in range(frames):
         assert float((result[:, :, frame] - latent[:, :, frame].roll(frame * token, -1)).abs().max()) < 1e-4, frame

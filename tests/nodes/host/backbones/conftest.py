@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -38,3 +39,22 @@ def evaluate() -> Callable[..., torch.Tensor]:
             model.cleanup()
 
     return call
+
+
+@pytest.fixture(scope="session")
+def flat() -> Callable[..., Any]:
+    """`with flat(model, family):` it does not know where anything is but by its rotary embedding, if it has one."""
+
+    @contextmanager
+    def without_positions(model: Any, family: Transformer) -> Iterator[None]:
+        network = model.model.diffusion_model
+        table = None if family.rotary else getattr(network, "pos_embed", None)
+        table = network.positional_encoding.data if table is None and not family.rotary else table
+        kept = None if table is None else table.clone()
+        if table is not None:
+            table.zero_()
+        yield
+        if table is not None:
+            table.copy_(kept)
+
+    return without_positions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -42,7 +41,7 @@ def token_map(pack: Any) -> Callable[..., Any]:
 
     def make(n: int, down: int, right: int, places: torch.Tensor | None = None) -> Any:
         lent = torch.ones(1, n, dtype=torch.bool) if places is None else places.unsqueeze(0)
-        shift = torch.tensor([down, right]).expand(1, n, 2).contiguous()
+        shift = torch.tensor([0, down, right]).expand(1, n, 3).contiguous()
         return of(torch.arange(n).unsqueeze(0), shift, lent, lent, torch.zeros_like(lent))
 
     return make
@@ -71,23 +70,9 @@ def seen(shared: Any, token_map: Any, x: torch.Tensor) -> None:
     shared.map = (token_map, torch.stack([places.offsets(each) for each in token_map.shift]))
 
 
-@contextmanager
-def without_positions(model: Any, family: Transformer) -> Any:
-    """What has no rotary embedding adds its positions to the tokens; without them such a model does not know where anything is."""
-    network = model.model.diffusion_model
-    table = None if family.rotary else getattr(network, "pos_embed", None)
-    table = network.positional_encoding.data if table is None and not family.rotary else table
-    kept = None if table is None else table.clone()
-    if table is not None:
-        table.zero_()
-    yield
-    if table is not None:
-        table.copy_(kept)
-
-
 @pytest.mark.parametrize("family", [*PICTURES, *VIDEOS], ids=str)
 def test_a_shift_by_whole_tokens_moves_the_output(
-    family: Transformer, made: Any, evaluate: Any, shared: Any, token_map: Any
+    family: Transformer, made: Any, evaluate: Any, shared: Any, token_map: Any, flat: Any
 ) -> None:
     """A periodic picture, shifted: with all tokens of the original seen at their new places, the output is the original's, shifted.
 
@@ -98,7 +83,7 @@ def test_a_shift_by_whole_tokens_moves_the_output(
     down, right = DOWN * family.tokens, RIGHT * family.tokens
     run = shared(family)
     options = with_prompt_unseen(run, x)
-    with without_positions(model, family):
+    with flat(model, family):
         with run.collecting(options, x) as (collecting, tokens):
             original = evaluate(model, prompt, x, SIGMA, collecting)
         assert len(tokens) == run.calls >= 3
@@ -161,6 +146,36 @@ def test_a_prompt_of_another_length(family: Transformer, mode: str, made: Any, e
     else:
         assert 0 < float((output - plain).abs().max()) < float((plain - x).std())
     assert len(fewer) == len(tokens)
+
+
+@pytest.mark.parametrize("family", PICTURES, ids=str)
+def test_keys_made_beside_a_prompt_of_another_length(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
+    """Some models put the picture where the prompt ends (Lumina, Z-Image, LongCat), so its keys are turned by as much as prompts differ.
+
+    Nobody sees the prompt here, so the picture's own keys from beside another one are those that it has, and change nothing.
+    """
+    model, x = made(family), random_transformers.latent(family, 3)["samples"]
+    run = shared(family)
+    options = with_prompt_unseen(run, x)
+    with run.collecting(options, x) as (collecting, tokens):
+        evaluate(model, random_transformers.conditioning(family, 0), x, SIGMA, collecting)
+    long = random_transformers.conditioning(family, 0, words=40)
+    with run._layout(x).observing():
+        plain = evaluate(model, long, x, SIGMA, options)
+    with run.sharing(options, x, tokens) as sharing:
+        output = evaluate(model, long, x, SIGMA, sharing)
+    assert float((output - plain).abs().max()) < 1e-5 * float((plain - x).std())
+
+
+def test_fewer_heads_for_keys_than_for_queries(pack: Any) -> None:
+    """Where all heads come in one dimension and keys have half as many (grouped queries), heads are as wide as the queries' are."""
+    keys, sharing = pack.submodule("nodes.host.backbones.keys"), pack.submodule("dragon_core.diffusion.sharing").Sharing()
+    layout = pack.submodule("nodes.host.backbones.token_layout").TokenLayout(torch.nn.Identity(), 1, (1, 2, 3), None)
+    query, key, value = (torch.randn(1, 10, heads * 4) for heads in (4, 2, 2))
+    collected: dict[int, Any] = {}
+    exchange = keys.KeyExchange(layout, sharing, collected=collected)
+    assert exchange(lambda q, k, v, heads, **named: k, query, key, value, 4, enable_gqa=True) is key
+    assert torch.equal(collected[0].key, key[:, 4:].unflatten(-1, (2, 4)).transpose(1, 2))
 
 
 @pytest.mark.parametrize("family", [FLUX_DEV, QWEN_IMAGE], ids=str)
