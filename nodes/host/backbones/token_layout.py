@@ -124,7 +124,7 @@ class TokenLayout:
     def _observe(self, ids: Tensor) -> None:
         """From positions (…, L, axes) of all tokens, or first of the prompt's and then of the picture's."""
         length = ids.shape[-2]
-        positions = ids.detach().reshape(-1, length, ids.shape[-1])[0].double().cpu()
+        positions = ids.detach().reshape(-1, length, ids.shape[-1])[0].cpu().double()
         begin = next((begin for begin in self._possible(length) if self._is_picture(positions, begin)), None)
         if begin is None:
             self.before += length
