@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import DragonError
@@ -32,6 +32,9 @@ FORMS = 'write [[[x, y], [x, y]], …], a handle and its target each, or [[x, y]
 
 CLICKS = 'write [[x, y], …] or [{"x": …, "y": …}, …], in pixels'
 
+#: What ComfyUI's BOUNDING_BOX says of a box: its upper left corner and its size, in pixels.
+BOX = ("x", "y", "width", "height")
+
 
 def parse_points(value: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON, as text or read already
     """Pairs from JSON text or from lists; ``()`` from an empty text or list. A handle may equal its target (a pin)."""
@@ -49,8 +52,13 @@ def parse_points(value: Any) -> tuple[Pair, ...]:  # noqa: ANN401 - any JSON, as
 
 
 def parse_clicks(value: Any) -> tuple[Point, ...]:  # noqa: ANN401 - any JSON, as text or read already
-    """Points for whoever asks where and not where to: all of a flat list, and the handles of pairs and of several splines."""
+    """Points for whoever asks where and not where to: all of a flat list, the handles of pairs and of several splines, and the middles of
+    boxes, of a batch the first picture's.
+    """
     items = read_json(value, CLICKS) if isinstance(value, str) else value
+    boxes = _boxes(items)
+    if boxes:
+        items = [_middle(box, f"box {number}") for number, box in enumerate(boxes, 1)]
     if is_list(items) and all(is_point(item) for item in items):
         if len(items) > MAX_PAIRS:
             raise DragonError(f"there are {len(items)} points, more than the {MAX_PAIRS} that are read; use fewer")
@@ -142,6 +150,20 @@ def is_point(item: Any) -> bool:  # noqa: ANN401 - any JSON
     if isinstance(item, dict):
         return True
     return is_list(item) and len(item) == 2 and not any(is_list(part) or isinstance(part, dict) for part in item)
+
+
+def _boxes(items: Any) -> Sequence[Any]:  # noqa: ANN401 - any JSON
+    """One box, or those of the first picture; none where it is something else."""
+    if is_list(items) and items and is_list(items[0]):
+        items = items[0]
+    listed = items if is_list(items) else [items]
+    return listed if listed and all(isinstance(item, Mapping) and set(BOX) <= set(item) for item in listed) else ()
+
+
+def _middle(box: Mapping[str, Any], name: str) -> Point:
+    left, top = parse_point(box, name)
+    width, height = parse_point([box["width"], box["height"]], f"the size of {name}")
+    return left + width / 2, top + height / 2
 
 
 def is_list(item: Any) -> bool:  # noqa: ANN401 - any JSON

@@ -3,7 +3,7 @@
 A list is ``[[x, y], …]`` or ``[{"x": …, "y": …}, …]``; a third number (a depth or a score) is not read. Of a batch, and of a
 pose as OpenPose's editors write it, the first picture's first face is taken. Pixels, or shares of the picture: what most of a list's
 points say. What a detector has not found has negative numbers, or 0, 0 with a score of 0. A pose may say how large the picture was that it
-was found in (``canvas_width``, ``canvas_height``).
+was found in (``canvas_width``, ``canvas_height``). Of ComfyUI's FACE_LANDMARKS, too, the first picture's first face is taken.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from .point_formats import MAX_COORDINATE, MAX_PAIRS, coordinate, read_json, sho
 FORMS = 'write [[x, y], …] or [{"x": …, "y": …}, …]'
 #: Keys under which a pose holds its people, and a person's face: x, y and score in turn.
 PEOPLE, FACE_KEYS = "people", ("face_keypoints_2d", "face_keypoints")
+#: Keys under which ComfyUI's FACE_LANDMARKS hold pictures of faces, a face's points in pixels, and (height, width) of the pictures.
+FRAMES, FACE_POINTS, IMAGE_SIZE = "frames", "landmarks_xy", "image_size"
 
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,14 @@ def _is_nested(item: Any) -> bool:  # noqa: ANN401 - any JSON
 
 
 def _face(pose: Mapping[str, Any], name: str) -> list[list[float]]:
-    """The landmarks of a pose's first person that has a face."""
+    """The landmarks of a pose's first person that has a face, or of the first face of face landmarks."""
+    frames = pose.get(FRAMES)
+    if frames:
+        for found in (frames[0] if isinstance(frames, (list, tuple)) else ()):
+            if isinstance(found, Mapping) and FACE_POINTS in found:
+                points = found[FACE_POINTS]
+                return list(points.tolist() if hasattr(points, "tolist") else points)
+        raise DragonError(f"{name} has no face in its first picture: lower the detector's confidence, or {FORMS}")
     people = pose.get(PEOPLE, [pose])
     for person in people if isinstance(people, (list, tuple)) else ():
         for key in FACE_KEYS:
@@ -89,7 +98,11 @@ def _face(pose: Mapping[str, Any], name: str) -> list[list[float]]:
 
 
 def _canvas(pose: Mapping[str, Any]) -> tuple[float, float] | None:
-    size = (pose.get("canvas_width"), pose.get("canvas_height"))
+    height_and_width = pose.get(IMAGE_SIZE)
+    if isinstance(height_and_width, (list, tuple)) and len(height_and_width) == 2:
+        size = (height_and_width[1], height_and_width[0])
+    else:
+        size = (pose.get("canvas_width"), pose.get("canvas_height"))
     sides = [float(side) for side in size if isinstance(side, (int, float)) and not isinstance(side, bool) and 0 < side <= MAX_COORDINATE]
     return (sides[0], sides[1]) if len(sides) == 2 else None
 

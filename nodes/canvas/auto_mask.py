@@ -20,6 +20,9 @@ from ..schema.links import CATEGORY, TrajectoryLink, advanced, named, pictures, 
 
 log = logging.getLogger(__name__)
 
+#: ComfyUI's own, which 0.3 has not.
+BoxLink = io.Custom("BOUNDING_BOX")
+
 #: How the found object is shown on the picture.
 TINT = (1.0, 0.1, 0.6)
 
@@ -39,14 +42,17 @@ class DragonAutoMask(io.ComfyNode):
                 io.Image.Input("image", tooltip="The picture itself, for the mask's edge."),
                 io.Int.Input("x", default=128, min=0, max=16384, tooltip="A point on the object: pixels from the left."),
                 io.Int.Input("y", default=128, min=0, max=16384, tooltip="A point on the object: pixels from the top."),
-                io.String.Input(
-                    "points",
-                    optional=True,
-                    force_input=True,
-                    tooltip=(
-                        "Points on the object, in place of x and y: [[x, y], …], or the arrows of Dragon Canvas or another editor, of "
-                        "which only the handles count. Several points mark parts of one object."
+                io.MultiType.Input(
+                    io.String.Input(
+                        "points",
+                        optional=True,
+                        force_input=True,
+                        tooltip=(
+                            "Points on the object, in place of x and y: [[x, y], …], or the arrows of Dragon Canvas or another editor, of "
+                            "which only the handles count, or boxes, of which the middles do. Several points mark parts of one object."
+                        ),
                     ),
+                    [BoxLink],
                 ),
                 advanced(
                     io.Float.Input(
@@ -109,7 +115,7 @@ class DragonAutoMask(io.ComfyNode):
         threshold: float,
         noise_level: float,
         min_confidence: float,
-        points: str | None = None,
+        points: Any = None,
         positive_coords: str | None = None,
         negative_coords: str | None = None,
     ) -> io.NodeOutput:

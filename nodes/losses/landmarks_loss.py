@@ -17,13 +17,15 @@ from ..schema.point_inputs import image_input, mask_and_size, radius_input
 
 #: What OpenPose and DWPose detectors give out, faces among it.
 PoseLink = io.Custom("POSE_KEYPOINT")
+#: What ComfyUI's own detector of faces gives out (MediaPipe), which 0.3 has not.
+FaceLink = io.Custom("FACE_LANDMARKS")
 
 
 class DragonLandmarksLoss(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         def points(name: str, default: str, tooltip: str) -> io.Input:
-            return io.MultiType.Input(io.String.Input(name, default=default, multiline=True, tooltip=tooltip), [PoseLink])
+            return io.MultiType.Input(io.String.Input(name, default=default, multiline=True, tooltip=tooltip), [PoseLink, FaceLink])
 
         return io.Schema(
             node_id="DragonLandmarksLoss",
@@ -35,7 +37,7 @@ class DragonLandmarksLoss(io.ComfyNode):
                 points(
                     "source",
                     "[[100, 100], [140, 100], [120, 130]]",
-                    "Where the picture has them: [[x, y], …] in pixels or as shares of the picture, or a pose with a face.",
+                    "Where the picture has them: [[x, y], …] in pixels or as shares of the picture, or a pose or landmarks with a face.",
                 ),
                 points("target", "[[100, 100], [140, 100], [120, 120]]", "Where they should be, in the same order."),
                 io.Mask.Input(

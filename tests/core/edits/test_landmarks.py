@@ -64,6 +64,20 @@ def test_shares_of_the_picture_are_told_from_pixels() -> None:
     assert Landmarks(shares[:2]).in_pixels((64, 96), "source") == shares[:2]
 
 
+def faces(*faces: Any, size: tuple[int, int] = (64, 96)) -> dict[str, Any]:
+    """FACE_LANDMARKS as ComfyUI's detector gives them for one picture."""
+    found = [{"landmarks_xy": torch.tensor(points).numpy(), "score": 0.9, "presence": 1.0} for points in faces]
+    return {"frames": [found], "image_size": size, "connection_sets": {"lips": frozenset({(0, 1)})}}
+
+
+def test_the_first_of_comfyuis_faces_is_taken_in_the_size_that_it_was_found_in() -> None:
+    found = parse_landmarks(faces(POINTS, POINTS[:1]), "source")
+    assert found == Landmarks(POINTS, canvas=(96.0, 64.0))
+    assert found.in_pixels((128, 192), "source")[0] == (20.0, 40.0)
+    with pytest.raises(DragonError, match="source has no face in its first picture"):
+        parse_landmarks(faces(), "source")
+
+
 def face(points: list[tuple[float, float]], **more: Any) -> list[dict[str, Any]]:
     """A POSE_KEYPOINT of one face."""
     return [{"people": [{"face_keypoints_2d": [number for x, y in points for number in (x, y, 1.0)]}], **more}]

@@ -69,7 +69,9 @@ def test_the_patched_model_sees_the_same(run: Any, room: dict[str, Any]) -> None
 def test_points_take_the_place_of_x_and_y(run: Any, room: dict[str, Any]) -> None:
     x, y = room["x"], room["y"]
     first = run("DragonAutoMask", **room["links"], x=x, y=y)[0]
-    assert torch.equal(first, run("DragonAutoMask", **room["links"], x=0, y=0, points=f"[[[{x}, {y}], [9, 9]]]")[0])
+    boxes = [[{"x": x - 20, "y": y - 10, "width": 40, "height": 20, "label": "it", "score": 0.9}]]
+    for points in (f"[[[{x}, {y}], [9, 9]]]", boxes):
+        assert torch.equal(first, run("DragonAutoMask", **room["links"], x=0, y=0, points=points)[0])
 
 
 def test_unsure_gives_a_disc_and_says_so(run: Any, room: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:

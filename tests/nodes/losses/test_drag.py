@@ -69,6 +69,15 @@ def test_landmarks_go_where_the_other_list_has_them(run: Any, mini: Any, scene: 
     assert red(after, 36, 32) > 0.5 * red(before, 22, 24)
 
 
+def test_landmarks_may_come_from_comfyuis_own_detector(run: Any, scene: Any) -> None:
+    def found(by: float) -> Any:
+        points = torch.tensor([[20.0 + by, 30.0], [40.0 + by, 30.0], [60.0 + by, 30.0]]).numpy()
+        return {"frames": [[{"landmarks_xy": points}]], "image_size": (64, 96), "connection_sets": {}}
+
+    (energy,) = run("DragonLandmarksLoss", source=found(0), target=found(5), image=scene.image)
+    assert [tuple(t[0] - h[0] for h, t in edit.pairs) for edit in energy] == [(5.0, 5.0, 5.0)]
+
+
 def test_landmarks_may_come_from_a_pose(run: Any, scene: Any) -> None:
     def pose(by: int) -> Any:
         return [{"people": [{"face_keypoints_2d": [v for x in (20, 40, 60) for v in (x + by, 30, 1.0)]}], "canvas_width": 96}]
