@@ -7,7 +7,7 @@ an object take it away. But for Inpaint they only guide: the trajectory is left 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ HoleStart = Literal["noise", "keep"]
 class Primitive(Edit):
     """What the primitives have in common: a mask (M, H, W), a weight >= 0, and that nothing is done to the trajectory."""
 
-    masks = ("mask",)
+    masks: ClassVar[tuple[str, ...]] = ("mask",)
     mask: Tensor
     weight: float
     convention: Convention = field(default=OURS, kw_only=True)
