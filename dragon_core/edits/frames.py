@@ -39,8 +39,8 @@ def pairs_along(path: Tensor, seen: Tensor, mask: Tensor | None = None) -> tuple
     in a frame are left out there. path: (T, N, 2) in pixels (x, y). seen: bool (T, N). mask: (1 or T, H, W), empty ones mean nothing.
     """
     painted = mask is not None and bool((mask != 0).any())
-    handles = path[:1] + (_own_ways(mask, len(path)).unsqueeze(1) if mask is not None and painted else torch.zeros_like(path))
-    frames = zip(torch.stack((handles, path), dim=2), _followed(seen), strict=True)
+    own = _own_ways(mask, len(path)).unsqueeze(1) if mask is not None and painted else torch.zeros_like(path)
+    frames = zip(torch.stack(((path[:1] + own).expand_as(path), path), dim=2), _followed(seen), strict=True)
     return tuple(tuple(((hx, hy), (tx, ty)) for (hx, hy), (tx, ty) in pairs[follows].tolist()) for pairs, follows in frames)
 
 

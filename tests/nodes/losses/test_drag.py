@@ -39,10 +39,10 @@ def test_the_handles_content_is_at_the_target(run: Any, mini: Any, scene: Any, s
         assert red(after, 22, 24) < 0.5 * red(before, 22, 24)
 
 
-def test_points_guide_without_a_lead(scene: Any, sample: Any, drag: Any) -> None:
+def test_points_guide(scene: Any, sample: Any, drag: Any) -> None:
     """The energy alone changes the picture, and more at the target than far from everything."""
     energy = drag(scene)
-    guided, plain = (sample(scene, energy=energy, energy_scale=scale, guide_until=1.0) for scale in (0.5, 0.0))
+    guided, plain = (sample(scene, energy=energy, energy_scale=scale, guide_until=1.0, hold_object_until=0.5) for scale in (0.5, 0.0))
     change = (guided - plain).abs().mean((0, 1))
     assert torch.isfinite(guided).all()
     assert float(change[3:6, 6:9].mean()) > float(change[:2, 10:].mean())
@@ -75,7 +75,7 @@ def test_landmarks_may_come_from_comfyuis_own_detector(run: Any, scene: Any) -> 
         return {"frames": [[{"landmarks_xy": points}]], "image_size": (64, 96), "connection_sets": {}}
 
     (energy,) = run("DragonLandmarksLoss", source=found(0), target=found(5), image=scene.image)
-    assert [tuple(t[0] - h[0] for h, t in edit.pairs) for edit in energy] == [(5.0, 5.0, 5.0)]
+    assert [tuple(t[0] - h[0] for h, t in edit.sets[0]) for edit in energy] == [(5.0, 5.0, 5.0)]
 
 
 def test_landmarks_may_come_from_a_pose(run: Any, scene: Any) -> None:

@@ -8,9 +8,17 @@ from typing import Any
 import pytest
 import torch
 
+#: From the middle on: at noisier levels the model enlarges the last bits, in which a batch differs from its pictures alone.
+SETTLED = {"cfg": 1.0, "hold_object_until": 0.5}
+
 
 def changed(a: torch.Tensor, b: torch.Tensor) -> bool:
     return float((a - b).abs().max()) > 1e-3 * float(b.abs().max())
+
+
+def the_same(a: torch.Tensor, b: torch.Tensor, unguided: torch.Tensor) -> bool:
+    """But for the last bits, which guidance enlarges: to 2 % of its own effect."""
+    return float((a - b).abs().max()) < 0.02 * float((unguided - b).abs().max())
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 160), (100, 163), (72, 64), (136, 88)])
@@ -31,23 +39,21 @@ def test_batch(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any, mas
     (model,) = run("DragonCrossAttnPatch", model=mini.model, branch=scene.branch, start=0.25)
     mask = scene.mask.repeat(masks, 1, 1)
     mask[-1, 40:56, 60:80] = 1
-    settings = {"guide_every_until": 0.5, "cfg": 1.0}
-    both = sample(scene, model=model, energy=move(scene, mask=mask, start_latent="keep"), **settings)
+    both = sample(scene, model=model, energy=move(scene, mask=mask, start_latent="keep"), **SETTLED)
     assert both.shape[0] == 2
     for i in range(2):
         one = {"samples": scene.latent["samples"][i : i + 1]}
         trajectory, _, _ = run("DragonInvert", model=mini.model, positive=scene.positive, latent=one, steps=4)
         (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
         energy = move(scene, mask=mask[min(i, masks - 1)], start_latent="keep")
-        alone = sample(scene, model=model, branch=branch, energy=energy, **settings)
-        assert not changed(both[i : i + 1], alone)
+        assert not changed(both[i : i + 1], sample(scene, model=model, branch=branch, energy=energy, **SETTLED))
 
 
 def test_each_picture_of_a_batch_has_its_place(make_scene: Any, sample: Any, move: Any, run: Any, mini: Any) -> None:
     """Where tracks say so: drafted and pulled as if each were alone."""
     scene = make_scene(batch=2)
     tracks = '[{"x": 22, "y": 24}, {"x": 38, "y": 32}]'
-    settings = {"guide_every_until": 0.5, "cfg": 1.0, "energy_scale": 0.5}
+    settings = {**SETTLED, "guide_every_until": 1.0, "energy_scale": 0.5}
     energy = move(scene, dx=16, dy=0, tracks=tracks, start_latent="keep")
     both, drafts = sample(scene, energy=energy, **settings), run("DragonDraft", image=scene.image, energy=energy)[0]
     for i, (dx, dy) in enumerate([(16, 0), (32, 8)]):
@@ -55,7 +61,8 @@ def test_each_picture_of_a_batch_has_its_place(make_scene: Any, sample: Any, mov
         trajectory, _, _ = run("DragonInvert", model=mini.model, positive=scene.positive, latent=one, steps=4)
         (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
         energy = move(scene, dx=dx, dy=dy, start_latent="keep")
-        assert not changed(both[i : i + 1], sample(scene, branch=branch, energy=energy, **settings))
+        alone, unguided = (sample(scene, branch=branch, energy=energy, **{**settings, "energy_scale": scale}) for scale in (0.5, 0.0))
+        assert the_same(both[i : i + 1], alone, unguided)
         assert not changed(drafts[i : i + 1], run("DragonDraft", image=scene.image[i : i + 1], energy=energy)[0])
     assert changed(both[:1], both[1:])
 
@@ -65,7 +72,7 @@ def test_each_picture_of_a_batch_is_dragged_its_own_way(make_scene: Any, sample:
     """Two tracks: drafted and pulled as if each picture were alone with its points."""
     scene = make_scene(batch=2)
     tracks = [[{"x": 16, "y": 20}, {"x": 40, "y": 28}], [{"x": 28, "y": 28}, {"x": 56, "y": 36}]]
-    settings = {"guide_every_until": 0.5, "cfg": 1.0, "energy_scale": 0.5, "hold_object_until": 0.0}
+    settings = {"guide_every_until": 1.0, "cfg": 1.0, "energy_scale": 0.5, "hold_object_until": 0.5}
     given: dict[str, Any] = {"mask": scene.mask if masked else None, "image": scene.image, "mask_means": "object", "start_latent": "keep"}
     (energy,) = run("DragonDragLoss", tracks=json.dumps(tracks), **given)
     both, drafts = sample(scene, energy=energy, **settings), run("DragonDraft", image=scene.image, energy=energy)[0]
@@ -75,7 +82,8 @@ def test_each_picture_of_a_batch_is_dragged_its_own_way(make_scene: Any, sample:
     trajectory, _, _ = run("DragonInvert", model=mini.model, positive=scene.positive, latent=one, steps=4)
     (branch,) = run("DragonGuidanceBranch", trajectory=trajectory)
     (energy,) = run("DragonDragLoss", points=json.dumps(pairs[i]), **given)
-    assert not changed(both[i : i + 1], sample(scene, branch=branch, energy=energy, **settings))
+    alone, unguided = (sample(scene, branch=branch, energy=energy, **{**settings, "energy_scale": scale}) for scale in (0.5, 0.0))
+    assert the_same(both[i : i + 1], alone, unguided)
     assert not changed(drafts[i : i + 1], run("DragonDraft", image=scene.image[i : i + 1], energy=energy)[0])
     assert changed(both[:1], both[1:])
 
