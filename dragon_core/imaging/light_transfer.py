@@ -31,6 +31,12 @@ COLOUR = 0.25
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 #: Pixels by which what the draft made up is taken larger, and over which it fades.
 RIM = 4
+#: Pixels around an object into which a VAE's blur carries the change of its own light. There the change further out goes on: what lies
+#: nearer weighs as little as this.
+SPILL, FAINT = 3, 1e-3
+#: Pixels around an object in which no more of a change of colour is believed than on it: a model that draws it a little too large shows
+#: its colours there, and they are no light.
+BESIDE = 6
 
 
 def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Tensor, made_up: Tensor, coloured: Tensor) -> Tensor:
@@ -59,8 +65,8 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
     factor = light_factor(edited, round_trip, solid)
     factor = factor ** noticed(factor, solid)
     inside = torch.lerp(mean_within(change, solid, RADIUS), draft * factor - draft, coloured)
-    outside = mean_within(change, 1 - solid, SHADOW_RADIUS)
-    light = torch.lerp(outside * seen(outside, SEEN), inside, smoothed(solid, 1))
+    outside = light_around(change, solid)
+    light = torch.where(solid > 0, inside, outside * seen(outside, SEEN))
     open_ = smoothed(grown(made_up.squeeze(1), RIM).unsqueeze(1), RIM) * (1 - smoothed(solid, 1))
     lit = draft + light
     return torch.lerp(lit, edited.expand_as(lit), open_.expand_as(lit)).clamp(0, 1)
@@ -72,9 +78,20 @@ def light_factor(edited: Tensor, round_trip: Tensor, where: Tensor) -> Tensor:
     Both in [0, 1], and compared as light that is averaged ``where`` (M, 1, H, W) alone. Exactly 1 where they are the same.
     """
     after, before = (mean_within(picture.clamp(0, 1) ** GAMMA, where, RADIUS) + DARK for picture in (edited, round_trip))
-    weights = after.new_tensor(LUMINANCE).view(1, 3, 1, 1)
-    brighter, tinted = (after * weights).sum(1, keepdim=True) / (before * weights).sum(1, keepdim=True), after / before
+    brighter, tinted = luminance(after) / luminance(before), after / before
     return ((brighter ** (1 - COLOUR) * tinted**COLOUR) ** (1 / GAMMA)).clamp(1 / MOST_GAIN, MOST_GAIN)
+
+
+def light_around(change: Tensor, solid: Tensor) -> Tensor:
+    """The light in a change (B, 3, H, W) outside what is ``solid`` (M, 1, H, W), 0 or 1, of which it shows nothing: (B, 3, H, W)."""
+    spill, beside = (grown(solid.squeeze(1), pixels).unsqueeze(1) for pixels in (SPILL, BESIDE))
+    light = mean_within(change, (1 - solid) * (1 - (1 - FAINT) * spill), SHADOW_RADIUS)
+    return torch.lerp(light, luminance(light).expand_as(light), (1 - COLOUR) * smoothed(beside, 1))
+
+
+def luminance(picture: Tensor) -> Tensor:
+    """Of a picture (B, 3, H, W): (B, 1, H, W), as linear in its values as these are in light."""
+    return (picture * picture.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def noticed(factor: Tensor, where: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dragon_core.imaging.light_transfer import COLOUR, GAMMA, MOST_GAIN, NOTICED, RADIUS, RIM, SEEN, transfer_light
+from dragon_core.imaging.light_transfer import BESIDE, COLOUR, GAMMA, MOST_GAIN, NOTICED, RADIUS, RIM, SEEN, transfer_light
+from dragon_core.imaging.windows import smoothed
 
 SIZE = (64, 96)
 NOWHERE = torch.zeros(1, *SIZE)
@@ -96,13 +97,30 @@ def test_of_two_things_put_in_one_picture_each_has_its_own() -> None:
 
 
 def test_light_ends_at_an_outline() -> None:
+    """Also where a VAE's blur carries it a little further: no bright rim is left around what has become brighter."""
     draft, lossy = pictures()
     object_ = box(slice(16, 48), slice(30, 60))
-    edited = lossy + 0.2 * object_.unsqueeze(1)
-    result = transfer_light(draft, edited, lossy, object_, NOWHERE, NOWHERE)
-    gained = (result - draft)[0, 0]
-    assert float((gained[20:44, 34:56] - 0.2).abs().max()) < 1e-5
-    assert float(gained[:, :28].abs().max()) < SEEN / 4 and float(gained[:, 62:].abs().max()) < SEEN / 4
+    for light in (object_, smoothed(object_.unsqueeze(1), 1).squeeze(1)):
+        bright = draft + 0.25 * object_.unsqueeze(1)  # so that its outline is seen
+        gained = (transfer_light(bright, lossy + 0.2 * light.unsqueeze(1), lossy, object_, NOWHERE, NOWHERE) - bright)[0, 0]
+        assert float((gained - 0.2)[object_[0] > 0].abs().max()) < 0.05
+        assert float(gained[object_[0] == 0].abs().max()) < 1e-5
+
+
+def test_a_shadow_reaches_the_object_that_casts_it() -> None:
+    draft, lossy = pictures()
+    object_, shadow = box(slice(16, 40), slice(30, 60)), box(slice(40, 56), slice(30, 60))
+    result = transfer_light(draft, lossy - 0.1 * shadow.unsqueeze(1), lossy, object_, NOWHERE, object_)
+    torch.testing.assert_close((result - draft)[..., 40:46, 40:50], torch.full((1, 3, 6, 10), -0.1), atol=0.01, rtol=0)
+
+
+def test_an_object_that_the_model_draws_too_large_leaves_no_colour_beside_it() -> None:
+    draft, lossy = pictures()
+    object_ = box(slice(16, 48), slice(30, 60))
+    larger = box(slice(16, 48), slice(30, 60 + BESIDE)).unsqueeze(1)
+    red = torch.tensor([0.2, -0.1, -0.1]).view(1, 3, 1, 1)
+    gained = (transfer_light(draft, lossy + red * larger, lossy, object_, NOWHERE, object_) - draft)[0, :, 24:40, 60 : 60 + BESIDE]
+    assert 0 < float((gained[0] - gained[1]).max()) <= 0.3 * COLOUR + 1e-5
 
 
 def test_outside_what_nobody_sees_changes_nothing_and_a_shadow_is_taken_over() -> None:
