@@ -49,10 +49,13 @@ class Placed:
     after: list[int]
 
 
+SHIFTED = ("ModelSamplingAuraFlow", "ModelSamplingSD3")
 NEGATIVE = ("What it should not show",)
 PROMPTS = ("What the picture shows", "What is left without it")
 PAIRED = ("What the source shows", "What the second picture shows", "What the result shows", *NEGATIVE)
 ENCODED = ("Encode the picture", "Encode the source", "Encode the second")
+LOADERS = ("DragonMiniModel", "CheckpointLoaderSimple", "UNETLoader", *SHIFTED, "CLIPLoader", "VAELoader")
+SOURCES = ("Source picture", "Source video", "Its frames")
 MASKS = ("What moves", "What is resized", "What goes along", "What is removed")
 CANVAS = "Draw here: what goes where"
 CROP = "DragonCrop"
@@ -76,7 +79,7 @@ def _groups(titles: set[str]) -> tuple[Group, ...]:
     cropped, losses = ((*LOSSES, CROP, *ENCODED), ()) if CROP in titles else ((), LOSSES)
     edit = (*losses, *late, "DragonDraft", "Encode the draft", "SamplerCustomAdvanced")
     sampling = ("DragonSampler", "DragonGuider", "DragonEulerSampler")
-    result = ("VAEDecode", "DragonComposite", "DragonUncrop", "The same picture, its object moved", "SaveImage")
+    result = ("VAEDecode", "DragonComposite", "DragonUncrop", "The same picture, its object moved", "SaveImage", "CreateVideo", "SaveVideo")
     return (
         *_source(titles),
         *((Group("The edit on a crop", "#88A", ((255, cropped),)),) if cropped else ()),
@@ -112,10 +115,10 @@ def _source(titles: set[str]) -> tuple[Group, ...]:
         columns = ((230, ("Source picture", *PROMPTS, *NEGATIVE, "DragonMiniModel")), (480, (CANVAS, *ENCODED)))
         return (Group("Source", "#8A8", columns),)
     masks = [title for title in MASKS if title in titles]
-    left: Column = ("Source picture", "DragonMiniModel")
+    left: Column = (*SOURCES, *LOADERS)
     right: Column = (*PROMPTS, *NEGATIVE, *ENCODED)
-    if CROP in titles:
-        left, right = ("Source picture", "DragonMiniModel"), (*masks, *PROMPTS, *NEGATIVE)
+    if CROP in titles or "DragonMiniModel" not in titles:
+        right = (*masks, *PROMPTS, *NEGATIVE, *(() if CROP in titles else ENCODED))
     elif masks:
         left, right = ("Source picture", PROMPTS[0], "DragonMiniModel"), (*masks, PROMPTS[1], *NEGATIVE, *ENCODED)
     return (Group("Source", "#8A8", ((230, left), (230, right))),)
@@ -237,7 +240,8 @@ def _slots(node: Node) -> int:
     return max(sockets, len(node.get("outputs") or ()))
 
 
-SQUARE = ("LoadImage", "LoadImageMask")
+SQUARE = ("LoadImage", "LoadImageMask", "LoadVideo")
+SAVED = ("SaveImage", "SaveVideo")
 TEXT = {"CLIPTextEncode": 64}
 
 
@@ -246,7 +250,7 @@ def own_height(node: Node, width: int) -> int:
     kind = node["type"]
     if kind in SQUARE:
         return 20 * _slots(node) + 24 * _widgets(node) + width
-    if kind == "SaveImage":
+    if kind in SAVED:
         return 60 + width
     if kind == "DragonCanvas":
         return 20 * _slots(node) + 420
@@ -266,7 +270,7 @@ def room(node: Node, width: int) -> int:
         return TITLE + 20 * _slots(node) + 30 * _widgets(node) + width + 10
     if kind in TEXT:
         return TITLE + 20 * _slots(node) + TEXT[kind] + 20
-    if kind in ("SaveImage", "DragonCanvas", "DragonAutoMask", "DragonLandmarksLoss"):
+    if kind in (*SAVED, "DragonCanvas", "DragonAutoMask", "DragonLandmarksLoss"):
         return TITLE + own_height(node, width) + 20
     count = _widgets(node)
     below = BADGE if kind.startswith("Dragon") and count <= 5 else 12

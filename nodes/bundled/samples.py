@@ -1,4 +1,4 @@
-"""Puts the templates' pictures where ComfyUI's Load nodes find them, so that a template runs at once after installation."""
+"""Puts the templates' pictures and video where ComfyUI's Load nodes find them, so that a template runs at once after installation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SAMPLES = Path(__file__).parents[2] / "workflows" / "inputs"
 def offer_samples() -> None:
     """Copy the pictures into ComfyUI's input folder; files that are there already are left alone."""
     target = Path(folder_paths.get_input_directory())
-    for picture in sorted(SAMPLES.glob("*.png")):
+    for picture in sorted(SAMPLES.iterdir()):
         if (target / picture.name).exists():
             continue
         try:

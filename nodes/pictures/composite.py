@@ -104,7 +104,8 @@ def _lit_draft(image: torch.Tensor, source: torch.Tensor, draft: torch.Tensor, v
         raise DragonError(f"{draft.shape[0]} drafts do not fit {image.shape[0]} edited pictures: use one, or as many")
     rows, columns = _kept(image, draft, "the draft")
     drafted = draft[:, rows, columns]
-    round_trip = vae.decode(vae.encode(drafted))[..., :3]
+    # One with a dimension for frames gives pictures one more dimension: a video's, and Qwen-Image's, which has no frames.
+    round_trip = rearrange(vae.decode(vae.encode(drafted))[..., :3], "... h w c -> (...) h w c")
     differs = ((drafted - source).abs().amax(-1) > DIFFERENT).float().cpu()
     placed, coloured = differs, torch.zeros_like(differs)
     if edits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from dev import environment, pack
 from dev.environment import Environment
 from dev.paths import WORKFLOWS
 from dev.server import Server, copy_inputs, running
+from tests.support import random_loaders
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +21,10 @@ def comfy_environment() -> Environment:
 
 @pytest.fixture(scope="session")
 def server(comfy_environment: Environment) -> Iterator[Server]:
-    with running(comfy_environment, install=pack.install_release) as started:
+    def install(custom_nodes: Path) -> None:
+        pack.install_release(custom_nodes)
+        random_loaders.install(custom_nodes)
+
+    with running(comfy_environment, install=install) as started:
         copy_inputs(started, WORKFLOWS / "inputs")
         yield started

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
@@ -15,10 +17,13 @@ from dev.client import Progress
 from dev.paths import WORKFLOWS
 from dev.server import Server
 from dev.workflow import Prompt
+from tests.support.random_loaders import in_place_of_files
 
 SHIPPED = sorted(WORKFLOWS.glob("*.json"))
 #: One of one picture, one that is drawn on the canvas and shown in a preview. They share the inversion.
 RUN_HERE = ("dragon_first_edit", "dragon_move_object", "dragon_move_with_canvas")
+#: Those that load files of today's models: they run on small ones with random weights.
+OF_FILES = ("dragon_move_few_steps", "dragon_move_in_video", "dragon_move_transformer")
 #: ComfyUI shows thumbnails small; larger files only slow the template browser down.
 LARGEST_THUMBNAIL = 60_000
 #: The paper has neither a draft nor a composite.
@@ -38,7 +43,8 @@ def converted(server: Server, file: Path) -> Prompt:
 def test_shipped_workflow_is_a_prompt(server: Server, file: Path) -> None:
     """Each input is what the node declares today, and each picture that is loaded comes with the pack."""
     prompt = converted(server, file)
-    pictures = {prompt[node]["inputs"]["image"] for kind in ("LoadImage", "LoadImageMask") for node in workflow.of_type(prompt, kind)}
+    loaders = {"LoadImage": "image", "LoadImageMask": "image", "LoadVideo": "file"}
+    pictures = {prompt[node]["inputs"][name] for kind, name in loaders.items() for node in workflow.of_type(prompt, kind)}
     assert pictures <= {picture.name for picture in (WORKFLOWS / "inputs").iterdir()}
 
 
@@ -55,7 +61,9 @@ def test_shipped_workflow_is_wired_for_the_best_result(server: Server, file: Pat
     assert prompt[draft]["inputs"]["energy"] == prompt[guide]["inputs"]["energy"]
     assert prompt[draft]["inputs"]["image"] == prompt[composite]["inputs"]["source"]
     assert prompt[composite]["inputs"]["changed"][0] == guide
-    assert any(composite in workflow.upstream(prompt, save, "images") for save in workflow.of_type(prompt, "SaveImage"))
+    savers = {"SaveImage": "images", "SaveVideo": "video"}
+    saved = [workflow.upstream(prompt, save, name) for kind, name in savers.items() for save in workflow.of_type(prompt, kind)]
+    assert any(composite in nodes for nodes in saved)
 
 
 @every(names=RUN_HERE)
@@ -68,6 +76,33 @@ def test_shipped_workflow_gives_a_picture(server: Server, file: Path) -> None:
         picture = Image.open(io.BytesIO(server.client.fetch(saved)))
         lowest, highest = picture.convert("L").getextrema()
         assert lowest < highest, f"{saved.filename} is one flat colour"
+
+
+@every(names=OF_FILES)
+def test_a_template_of_todays_models_moves_what_it_says(server: Server, file: Path) -> None:
+    """On random weights, so that only the way through the graph is seen: the object's pixels arrive, in every frame; the rest stays."""
+    prompt = in_place_of_files(converted(server, file))
+    (composite,) = workflow.of_type(prompt, "DragonComposite")
+    (move,) = workflow.of_type(prompt, "DragonMoveLoss")
+    source = prompt[composite]["inputs"]["source"]
+    prompt = {name: node for name, node in prompt.items() if node["class_type"] not in ("SaveImage", "CreateVideo", "SaveVideo")}
+    for name, images in (("before", source), ("after", [composite, 0])):
+        prompt[name] = {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": f"test/{file.stem}_{name}"}}
+    result = server.client.run(prompt)
+    before, after = ([picture(server, each) for each in result.images if f"_{name}" in each.filename] for name in ("before", "after"))
+    assert len(before) == len(after) == (17 if workflow.of_type(prompt, "LoadVideo") else 1)
+    with Image.open(WORKFLOWS / "inputs" / prompt[prompt[move]["inputs"]["mask"][0]]["inputs"]["image"]) as loaded:
+        mask = np.asarray(loaded.convert("L")) > 128
+    shift = prompt[move]["inputs"]["dx"]
+    place = np.roll(mask, shift, 1)
+    for old, new in zip(before, after, strict=True):
+        arrived = np.abs(new[place] - np.roll(old, shift, 1)[place]).mean()
+        assert arrived < 0.5 * np.abs(old[place] - np.roll(old, shift, 1)[place]).mean()
+        assert np.median(np.abs(new - old)[~(mask | place)]) <= 1
+
+
+def picture(server: Server, saved: Any) -> npt.NDArray[np.float64]:
+    return np.asarray(Image.open(io.BytesIO(server.client.fetch(saved))).convert("RGB"), float)
 
 
 @every()

@@ -14,7 +14,8 @@ from dev import environment, pack, workflow
 from dev.paths import WORKFLOWS
 from dev.server import Server, copy_inputs, running
 
-SHIPPED = sorted(WORKFLOWS.glob("*.json"))
+#: Those of today's models need files; the server tier runs them on small models.
+SHIPPED = [file for file in sorted(WORKFLOWS.glob("*.json")) if "DragonMiniModel" in file.read_text("utf-8")]
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.linear_vae import LinearVAE
+
 
 def noise(*shape: int, seed: int) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
@@ -54,6 +56,17 @@ def test_one_source_and_mask_serve_a_batch(run: Any) -> None:
 def test_what_does_not_fit_is_refused(run: Any, image: Any, source: Any, changed: Any, says: str) -> None:
     with pytest.raises(ValueError, match=f"DragonComposite: .*{says}"):
         run("DragonComposite", image=torch.zeros(image), source=torch.zeros(source), changed=torch.zeros(changed))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_vae_that_knows_of_frames(run: Any, count: int) -> None:
+    """A video's, and Qwen-Image's with its one frame: pictures come back with a dimension more."""
+    vae = LinearVAE(16, frames=True)
+    source, draft = noise(count, 32, 48, 3, seed=9), noise(count, 32, 48, 3, seed=10)
+    assert vae.decode(vae.encode(draft)).shape == (1, count, 32, 48, 3)
+    (image,) = run("VAEDecode", vae=vae, samples=run("VAEEncode", vae=vae, pixels=draft)[0])
+    (result,) = run("DragonComposite", image=image, source=source, changed=torch.ones(count, 32, 48), draft=draft, vae=vae)
+    assert result.shape == source.shape
 
 
 def test_an_edit_that_is_its_draft_gets_the_drafts_own_pixels(run: Any, mini: Any, scene: Any) -> None:
