@@ -21,7 +21,7 @@ from ..imaging.affine import Pair, Pairs
 from ..imaging.crop_window import CropWindow
 from ..imaging.mask_checks import check_mask, kept_corner
 from ..imaging.masks import Regions, either
-from ..imaging.point_warp import capsules, displacements, sample
+from ..imaging.point_warp import Interpolation, capsules, displacements, sample
 from .base import Task, Weights, replaced
 from .move import Move, MoveWeights, StartLatent, shrinks_in_place
 
@@ -178,13 +178,15 @@ def drag(
     radius: float = 0.0,
     weights: DragWeights = DragWeights(),
     start: StartLatent = START,
+    interpolation: Interpolation = "smooth",
 ) -> Drag:
     """The edit that takes every handle to its target.
 
     ``mask``: (M, H, W), an object or an area; None or an empty one: the area is what lies round the ways from the handles to the targets.
     ``radius``: pixels round a handle that go along as they are; 0 chooses. ``start``: what an object's old place starts from.
+    ``interpolation``: how what lies between the handles follows them, see :mod:`..imaging.point_warp`.
     """
-    return drag_each((tuple(pairs),), image_size, mask, mask_means, radius, weights, start)
+    return drag_each((tuple(pairs),), image_size, mask, mask_means, radius, weights, start, interpolation)
 
 
 def drag_each(
@@ -195,6 +197,7 @@ def drag_each(
     radius: float = 0.0,
     weights: DragWeights = DragWeights(),
     start: StartLatent = START,
+    interpolation: Interpolation = "smooth",
 ) -> Drag:
     """As :func:`drag`, with pairs for each picture of a batch, or each frame of a video; ``mask``: one, or one for each."""
     check_sets(sets, image_size)
@@ -208,7 +211,7 @@ def drag_each(
     is_object = painted and (mask_means == "object" or (mask_means == "auto" and _leaves(mask, sets)))
     if painted and not is_object:
         _check_inside(mask, sets)
-    transform = displacements(sets, image_size, radius, None if is_object else mask)
+    transform = displacements(sets, image_size, radius, None if is_object else mask, interpolation)
     # What an area's transform takes is put back into the area whole: there is nothing to fill.
     carried = Move(mask, transform, MoveWeights(content=weights.content), start if is_object or start == "off" else "keep")
     return Drag(sets, carried, weights, is_object)

@@ -3,6 +3,8 @@
 Between the pairs the displacement is a moving least squares fit of similarities (Schaefer, McPhail & Warren 2006, equation 5): each
 point follows the rotation, uniform scale and shift that suit the pairs best, the nearer ones more. One pair is a shift, two are
 a similarity, and however many there are, every handle arrives at its target.
+With ``nearest`` each point goes with its nearest pair alone, as it is shifted: arrows that oppose each other then pull their own sides
+apart, where the fit would make one compromise of them, and the picture tears halfway between.
 Inside an ``area`` the displacement fades to nothing at the area's border, and it is made in short hops, so that what
 lies between a target and the border is squeezed and what lies behind a handle is stretched, but nothing folds over.
 """
@@ -10,8 +12,9 @@ lies between a target and the border is squeezed and what lies behind a handle i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +24,11 @@ from torch import Tensor
 from .affine import Pair, Point
 from .masks import on_grid
 
+#: How what lies between pairs is displaced.
+Interpolation = Literal["smooth", "nearest"]
+
+#: Of points (P, 2), anchors (N, 2) before and after → what is added to each point.
+Shift = Callable[[Tensor, Tensor, Tensor], Tensor]
 #: Nodes along the longer side of the picture at which a displacement is worked out; it is smooth, so between them it is interpolated.
 NODES = 128
 #: Points times pairs that are worked out at once: bounds the memory.
@@ -88,31 +96,42 @@ class Displacement:
         return found if points.ndim == 4 or field.shape[0] > 1 else found[0]
 
 
-def displacement(pairs: Sequence[Pair], image_size: tuple[int, int], radius: float = 0.0, area: Tensor | None = None) -> Displacement:
+def displacement(
+    pairs: Sequence[Pair],
+    image_size: tuple[int, int],
+    radius: float = 0.0,
+    area: Tensor | None = None,
+    interpolation: Interpolation = "smooth",
+) -> Displacement:
     """The map that takes every handle to its target.
 
     ``area``: (M, H, W) in [0, 1], the areas outside of which nothing moves; without it everything does. Within ``radius`` pixels
-    of a handle things go along with it as they are, before the displacement fades.
+    of a handle things go along with it as they are, before the displacement fades. ``interpolation``: between the pairs, see above.
     """
+    shift = _similarity if interpolation == "smooth" else _nearest_shift
     size = nodes(image_size)
     points = middles(size, image_size).reshape(-1, 2)
     handles, targets = (torch.tensor([pair[end] for pair in pairs], dtype=torch.float64) for end in (0, 1))
     depths = [None] if area is None else list(depth(on_grid(area, size), image_size).unsqueeze(1))
     fields = []
     for start, end in ((handles, targets), (targets, handles)):
-        ways = [_walk(points, start, end, radius, d, image_size) - points for d in depths]
+        ways = [_walk(points, start, end, radius, d, image_size, shift) - points for d in depths]
         fields.append(torch.stack(ways).reshape(len(ways), *size, 2).movedim(-1, 1))
     return Displacement((image_size[0], image_size[1]), fields[0], fields[1])
 
 
 def displacements(
-    sets: Sequence[Sequence[Pair]], image_size: tuple[int, int], radius: float = 0.0, areas: Tensor | None = None
+    sets: Sequence[Sequence[Pair]],
+    image_size: tuple[int, int],
+    radius: float = 0.0,
+    areas: Tensor | None = None,
+    interpolation: Interpolation = "smooth",
 ) -> Displacement:
     """One :func:`displacement` for all pictures, or one for each where each has pairs of its own, and an area (M, H, W) of its own."""
     if len(sets) == 1:
-        return displacement(sets[0], image_size, radius, areas)
+        return displacement(sets[0], image_size, radius, areas, interpolation)
     own: Sequence[Tensor | None] = [None] * len(sets) if areas is None else areas.split(1)
-    each = [displacement(pairs, image_size, radius, area) for pairs, area in zip(sets, own, strict=True)]
+    each = [displacement(pairs, image_size, radius, area, interpolation) for pairs, area in zip(sets, own, strict=True)]
     return replace(each[0], there=torch.cat([one.there for one in each]), back=torch.cat([one.back for one in each]))
 
 
@@ -165,17 +184,19 @@ def capsules(pairs: Sequence[Pair], image_size: tuple[int, int], radii: Sequence
     return (inside[0] <= 0).float()
 
 
-def _walk(points: Tensor, start: Tensor, end: Tensor, radius: float, inside: Tensor | None, image_size: tuple[int, int]) -> Tensor:
+def _walk(
+    points: Tensor, start: Tensor, end: Tensor, radius: float, inside: Tensor | None, image_size: tuple[int, int], shift: Shift
+) -> Tensor:
     """Where the points (P, 2) come to when the anchors (N, 2) go from ``start`` to ``end``."""
     if inside is None:
-        return points + _blocks(points, start, end)
+        return points + _blocks(shift, points, start, end)
     hops = _hops(start, end, radius, inside, image_size)
     for hop in range(hops):
         here, there = (torch.lerp(start, end, share / hops) for share in (hop, hop + 1))
         deep = _depth_at(points, inside, image_size).unsqueeze(1)
         off = (_nearest(points, here).unsqueeze(1) - radius).clamp(min=0)
         fade = torch.where(deep.isinf(), torch.ones_like(deep), deep.square() / (deep.square() + off.square()).clamp(min=NEARLY))
-        points = points + fade * _blocks(points, here, there)
+        points = points + fade * _blocks(shift, points, here, there)
     return points
 
 
@@ -193,8 +214,14 @@ def _depth_at(points: Tensor, inside: Tensor, image_size: tuple[int, int]) -> Te
     return sample(inside[None], points[None, None], image_size).flatten()
 
 
-def _blocks(points: Tensor, start: Tensor, end: Tensor) -> Tensor:
-    return torch.cat([_similarity(block, start, end) for block in points.split(max(1, BLOCK // len(start)))])
+def _blocks(shift: Shift, points: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    return torch.cat([shift(block, start, end) for block in points.split(max(1, BLOCK // len(start)))])
+
+
+def _nearest_shift(points: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """The shift of each point (P, 2): its nearest anchor's."""
+    nearest = torch.cdist(points, start, compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    return (end - start)[nearest]
 
 
 def _similarity(points: Tensor, start: Tensor, end: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.drag import START, DragWeights, MaskMeans, drag_each
 from ...dragon_core.edits.frames import pairs_along
 from ...dragon_core.edits.move import StartLatent
+from ...dragon_core.imaging.point_warp import Interpolation
 from ..schema.energy_inputs import energy_input, energy_output, weight
 from ..schema.links import CATEGORY, advanced, named, searched_as
 from ..schema.point_inputs import image_input, mask_and_size, radius_input, tracks_input
@@ -72,6 +73,18 @@ class DragonDragLoss(io.ComfyNode):
                         ),
                     )
                 ),
+                advanced(
+                    io.Combo.Input(
+                        "interpolation",
+                        options=list(get_args(Interpolation)),
+                        default="smooth",
+                        optional=True,
+                        tooltip=(
+                            "What lies between the handles: smooth follows all of them, nearest only the nearest, for arrows that oppose "
+                            "each other."
+                        ),
+                    )
+                ),
                 tracks_input(
                     "For videos and batches, in place of points: tracks from a spline editor or a node that makes TRACKS. What lies at a "
                     "track's first point follows it, and one that stays pins it. As many points as frames."
@@ -91,6 +104,7 @@ class DragonDragLoss(io.ComfyNode):
         w_content: float,
         w_inpaint: float,
         start_latent: StartLatent,
+        interpolation: Interpolation = "smooth",
         mask: torch.Tensor | None = None,
         image: torch.Tensor | None = None,
         tracks: str | Mapping[str, Any] | None = None,
@@ -99,5 +113,6 @@ class DragonDragLoss(io.ComfyNode):
         with named(cls):
             mask, size = mask_and_size(mask, image)
             sets = (parse_points(points),) if tracks is None else pairs_along(*parse_tracks(tracks), mask)
-            edit = drag_each(sets, size, mask, mask_means, radius, DragWeights(w_edit, w_content, w_inpaint), start_latent)
+            weights = DragWeights(w_edit, w_content, w_inpaint)
+            edit = drag_each(sets, size, mask, mask_means, radius, weights, start_latent, interpolation)
         return io.NodeOutput((*(energy or ()), edit))

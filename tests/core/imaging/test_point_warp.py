@@ -82,6 +82,32 @@ def test_handles_arrive_at_their_targets(area: Tensor | None, image_size: tuple[
     torch.testing.assert_close(field.inverse(ends(pairs, 1)[None])[0], ends(pairs, 0), atol=0.15 * node, rtol=0)
 
 
+OPPOSED: tuple[Pair, ...] = (((30.0, 24.0), (22.0, 26.0)), ((50.0, 24.0), (58.0, 20.0)))
+
+
+def test_with_nearest_each_point_goes_with_the_arrow_that_is_nearest() -> None:
+    """Of two arrows that pull apart each has its own half, to the last node; a fit makes some of both of what lies between."""
+    field = displacement(OPPOSED, SIZE, interpolation="nearest")
+    points = middles(nodes(SIZE), SIZE)
+    for found, pairs in ((field.there, OPPOSED), (field.back, tuple((b, a) for a, b in OPPOSED))):
+        starts, ends_ = (torch.tensor([pair[end] for pair in pairs], dtype=torch.float64) for end in (0, 1))
+        nearest = (points.unsqueeze(2) - starts).norm(dim=-1).argmin(-1)
+        torch.testing.assert_close(found[0].movedim(0, -1), (ends_ - starts)[nearest])
+        assert set(nearest.flatten().tolist()) == {0, 1}
+    fitted = displacement(OPPOSED, SIZE).there[0, 0, 24]
+    assert bool(((fitted > -6) & (fitted < 6)).any())
+
+
+@pytest.mark.parametrize("area", [None, AREA])
+def test_with_nearest_handles_arrive_and_borders_stay(area: Tensor | None) -> None:
+    field = displacement(OPPOSED, SIZE, area=area, interpolation="nearest")
+    torch.testing.assert_close(field.forward(ends(OPPOSED, 0)), ends(OPPOSED, 1), atol=0.5, rtol=0)
+    if area is not None:
+        outside = area[0] == 0
+        moved = field.there if field.there.shape[-2:] == outside.shape else sample(field.there, middles(SIZE, SIZE)[None], SIZE)
+        assert float(moved[0][:, outside].abs().max()) < 1e-9
+
+
 def test_outside_of_the_area_nothing_moves() -> None:
     field = displacement(PAIRS, SIZE, area=AREA)
     outside = AREA[:, None].expand(-1, 2, -1, -1) == 0
