@@ -283,10 +283,13 @@ PICTURES = (
 VIDEOS = (HUNYUAN_VIDEO, WAN_VIDEO)
 
 
-def make(family: Transformer, seed: int = 0) -> comfy.model_patcher.ModelPatcher:
-    """A MODEL as ComfyUI's loaders give it, in float32 on the CPU."""
+def make(
+    family: Transformer, seed: int = 0, stored: torch.dtype = torch.float32, operations: Any = None
+) -> comfy.model_patcher.ModelPatcher:
+    """A MODEL as ComfyUI's loaders give it, on the CPU: computed in float32, kept as ``stored``, of layers of ``operations``."""
     config = getattr(comfy.supported_models, family.config)(_known(family))
-    config.set_inference_dtype(torch.float32, None)
+    config.set_inference_dtype(stored, None if stored == torch.float32 else torch.float32)
+    config.custom_operations = operations
     model = config.get_model({}, device=torch.device("cpu"))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
