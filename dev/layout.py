@@ -7,8 +7,9 @@ Nodes 2.0); `tests/browser/test_layout.py` measures them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dev import workflow
@@ -26,6 +27,8 @@ SEEN, CORNER = (1235, 740), (90, 165)
 the bars."""
 CLEAREST = 0.6
 """The classic renderer draws no letters at smaller scales."""
+WIDEST = 2080
+"""Of a graph: at `CLEAREST` it fills what is seen in Nodes 2.0, which draws it 1.2 times as large."""
 BADGE = 56
 """Nodes 2.0: the pack's name and *Show advanced inputs* below the widgets."""
 
@@ -140,7 +143,7 @@ def arrange(graph: Graph) -> None:
     nodes = {node.get("title") or node["type"]: node for node in graph["nodes"] if node["type"] != "MarkdownNote"}
     titles = set(nodes)
     left, groups, bottom = 0, [], 0
-    for group in _groups(titles):
+    for group in _narrowed(_groups(titles), titles):
         width, height = _place(group, nodes, left, 0)
         groups.append((group, left, width))
         left += width + GAP
@@ -155,6 +158,16 @@ def arrange(graph: Graph) -> None:
     placed = {title for group, _, _ in groups for _, column in group.columns for title in column} | {"What came of it"}
     if lost := titles - placed:
         raise LookupError(f"dev/layout.py has no place for {', '.join(sorted(lost))}")
+
+
+def _narrowed(groups: Sequence[Group], titles: set[str]) -> list[Group]:
+    """The groups that have nodes; where they are too wide together, each column gives up as much as any other."""
+    seen = [replace(group, columns=tuple(each for each in group.columns if titles & set(each[1]))) for group in groups]
+    seen = [group for group in seen if group.columns]
+    widths = [width for group in seen for width, _ in group.columns]
+    across = sum(widths) + GAP * (len(widths) - 1) + 2 * RIM * len(seen)
+    less = max(0, math.ceil((across - WIDEST) / len(widths)))
+    return [replace(group, columns=tuple((width - less, column) for width, column in group.columns)) for group in seen]
 
 
 def arrange_first(before: Sequence[Node], face: Node, after: Node, notes: Sequence[Node]) -> dict[str, Any]:

@@ -130,6 +130,15 @@ def test_nodes_of_a_shipped_workflow_lie_beside_each_other(file: Path) -> None:
     assert overlaps == []
 
 
+@every()
+def test_a_shipped_workflow_is_no_wider_than_the_page_shows(file: Path) -> None:
+    """As it opens in Nodes 2.0, which draws it 1.2 times as large; tests/browser/test_layout.py measures it there."""
+    graph = json.loads(file.read_text("utf-8"))
+    left = min(node["pos"][0] for node in graph["nodes"])
+    right = max(node["pos"][0] + node["size"][0] for node in graph["nodes"])
+    assert (right - left) * graph["extra"]["ds"]["scale"] * 1.2 <= 1500
+
+
 def test_workflows_are_shipped() -> None:
     assert set(RUN_HERE) | set(AS_THE_PAPER) <= {file.stem for file in SHIPPED}
     assert all(demo.templates().values()), "a template has no heading in its first note"
