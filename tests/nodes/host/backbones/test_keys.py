@@ -8,11 +8,25 @@ from typing import Any
 import pytest
 import random_transformers
 import torch
-from random_transformers import FLUX_DEV, HUNYUAN_VIDEO, PICTURES, QWEN_IMAGE, SD35_MEDIUM, VIDEOS, Z_IMAGE_LIKE, Transformer
+from random_transformers import (
+    FLUX_DEV,
+    HUNYUAN_VIDEO,
+    PICTURES,
+    QWEN_IMAGE,
+    SD35_MEDIUM,
+    VIDEOS,
+    WAN_VIDEO,
+    WIDTH,
+    Z_IMAGE,
+    Z_IMAGE_LIKE,
+    Transformer,
+)
 
 SIGMA = 0.7
 #: Whole tokens.
 DOWN, RIGHT = 2, 3
+#: Of what attention compares, all heads together.
+WIDTHS = {FLUX_DEV.name: WIDTH, QWEN_IMAGE.name: WIDTH, WAN_VIDEO.name: WIDTH, Z_IMAGE_LIKE.name: Z_IMAGE["dim"]}
 #: Where another pack's attention function is kept.
 OVERRIDE = "optimized_attention_override"
 
@@ -227,6 +241,25 @@ def test_a_vacated_place_does_not_see_the_object(made: Any, evaluate: Any, share
     (others, vacated), (changed, still) = attended(0.0), attended(5.0)
     assert torch.equal(vacated, still)
     assert not torch.equal(others, changed)
+
+
+@pytest.mark.parametrize("family", [FLUX_DEV, Z_IMAGE_LIKE, QWEN_IMAGE, WAN_VIDEO], ids=str)
+def test_what_is_held_of_an_evaluation(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
+    """Keys and values of the picture's tokens in the chosen layers, and no more: what docs/families.md counts for true sizes."""
+    model, x = made(family), random_transformers.latent(family, 3)["samples"]
+    tokens = x[0, 0].numel() // family.tokens**2
+
+    def held(blocks: tuple[float, float]) -> list[tuple[int, int]]:
+        run = shared(family, blocks=blocks)
+        for _ in range(2):  # how many layers there are is known from the first one on
+            with run.collecting(model.model_options, x) as (collecting, calls):
+                evaluate(model, random_transformers.conditioning(family, 0), x, SIGMA, collecting)
+        return [(each.key.shape[2], each.key.untyped_storage().nbytes() + each.value.untyped_storage().nbytes()) for each in calls.values()]
+
+    everything, late = held((0.0, 1.0)), held((0.5, 1.0))
+    width = WIDTHS[family.name]
+    assert everything == [(tokens, 2 * tokens * width * 4)] * len(everything)
+    assert late == everything[len(everything) // 2 :]
 
 
 @pytest.mark.parametrize("family", [FLUX_DEV], ids=str)
