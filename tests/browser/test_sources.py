@@ -1,14 +1,10 @@
-"""Where DragonCanvas' picture comes from: past bypassed nodes, through get and set nodes, and as the model sees a file."""
+"""Where DragonCanvas' picture comes from: past bypassed nodes, through get and set nodes."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from PIL import Image
 
 RUN = 120_000
 #: LoadImage → `between` → DragonCanvas, in the graph that Frontend.canvas makes.
@@ -83,50 +79,3 @@ def test_alt_begins_an_arrow_on_another(frontend: Any) -> None:
     canvas.tool("Arrow")
     frontend.page.keyboard.press("Escape")
     assert "Alt" in frontend.js("() => document.querySelector('.dragon-canvas button[title^=Arrow]').title")
-
-
-def odd_files(folder: Path) -> dict[str, tuple[int, int]]:
-    """Files that browsers read in their own way; name → size as the model has it."""
-    steps = np.linspace(0, 255, 320, dtype=np.uint8)[None].repeat(200, 0)
-    colours = np.stack([steps, 255 - steps, np.full_like(steps, 60)], -1)
-    clear = Image.fromarray(np.dstack([colours, np.where(steps > 128, 255, 0).astype(np.uint8)]))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be shown turned by 90 degrees
-    clear.save(folder / "odd_turned.webp", exif=exif, lossless=True)
-    clear.save(folder / "odd_turned.png", exif=exif)
-    Image.fromarray(colours).quantize(8).save(folder / "odd_palette.png", transparency=3)
-    Image.fromarray(steps.astype(np.uint16) * 257).save(folder / "odd_grey.png")
-    Image.fromarray(colours).save(folder / "odd.tiff")
-    Image.fromarray(colours).save(folder / "odd..name.png")
-    turned, plain = (200, 320), (320, 200)
-    return {
-        "odd_turned.webp": turned,
-        "odd_turned.png": turned,
-        "odd_palette.png": plain,
-        "odd_grey.png": plain,
-        "odd.tiff": plain,
-        "odd..name.png": plain,
-    }
-
-
-@pytest.mark.full
-def test_what_a_run_saw_goes_before_what_the_browser_shows(frontend: Any, input_folder: Path) -> None:
-    if frontend.renderer != "classic":
-        pytest.skip("nothing of it is drawn by the renderer")
-    page = frontend.page
-    page.set_default_timeout(120_000)
-    for name, size in odd_files(input_folder).items():
-        canvas = frontend.canvas(name, value="")
-        warned = "two dots" if ".." in name else "Your browser may"
-        page.wait_for_function(
-            f"(text) => {canvas.editor}.panel.help.textContent.includes(text) || {canvas.editor}.notice.includes(text)", arg=warned
-        )
-        if ".." not in name and "turned" not in name:  # Chromium does not turn every kind
-            assert tuple(canvas.do("editor.size")) == size, f"{name}: before a run"
-        frontend.js("async () => { await app.queuePrompt(0, 1) }")
-        # The model's picture is shown without a word: it is no longer the file.
-        page.wait_for_function(f"() => {canvas.editor}.layers && !{canvas.editor}.notice", timeout=RUN)
-        assert tuple(canvas.do("editor.size")) == size, f"{name}: after it"
-        said = json.dumps(frontend.js("(id) => app.nodeOutputs[id].dragon_picture", str(canvas.node_id)))
-        assert f'"chosen": "{name}"' in said
-    assert [complaint for complaint in frontend.complaints if "400" not in complaint] == []

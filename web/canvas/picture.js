@@ -42,6 +42,9 @@ export function ranPicture(item) {
   return good ? { picture: { filename, subfolder, type }, chosen: typeof chosen === 'string' ? chosen : '' } : null
 }
 
+/** The server has no such file (any more). */
+export class MissingPicture extends Error {}
+
 /** @param {StoredPicture} file */
 export const viewPath = (file) => `/view?${new URLSearchParams({ ...file })}`
 
@@ -52,6 +55,7 @@ export const viewPath = (file) => `/view?${new URLSearchParams({ ...file })}`
  */
 export async function loaded(url) {
   const answer = await fetch(url)
+  if (answer.status === 404) throw new MissingPicture(url)
   if (!answer.ok) throw new Error(`${answer.status}`)
   const file = await answer.blob()
   const doubt = doubtOf(await file.slice(0, HEADER).arrayBuffer())

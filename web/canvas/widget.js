@@ -7,7 +7,7 @@ import { Editor } from './editor.js'
 import { hostsOf } from './links.js'
 import { decodeRuns } from './mask.js'
 import { maskerOf, pointingOf } from './pointing.js'
-import { linkedPicture, loaded, ranPicture, viewPath } from './picture.js'
+import { MissingPicture, linkedPicture, loaded, ranPicture, viewPath } from './picture.js'
 import { say } from './words.js'
 
 /** @typedef {import('../comfyui').LGraphNode} LGraphNode */
@@ -255,8 +255,12 @@ function follow(seat, host, input, show) {
     try {
       const { image, unsure } = await loaded(host.url(`${key}&rand=${Date.now()}`)) // or a file that was replaced stays what it was
       if (key === shown) show(image, unsure ? say('pictureUnsure') : '')
-    } catch {
+    } catch (error) {
       if (key !== shown) return
+      if (error instanceof MissingPicture && ran && key === viewPath(ran.picture)) {
+        ran = null // a restarted server has left none of its runs' pictures: the file is there still
+        return look()
+      }
       again = performance.now() + RETRY_AFTER
       show(null, key.includes('..') ? say('pictureHidden') : say('pictureLost'))
     }
