@@ -20,6 +20,7 @@ from .canvas_drawing import (
     goal_values,
     object_outputs,
     object_values,
+    pasted_extent,
     preview,
     to_pil,
     to_tensor,
@@ -132,11 +133,21 @@ def _kept(image: torch.Tensor, chosen: str) -> list[Any]:
 def _paste_warnings(drawn: DrawnOn) -> tuple[str, ...]:
     if drawn.onto is None:
         return ()
-    return tuple(
-        f"object {number} is {thing.scale[0]:.2f} times as wide and {thing.scale[1]:.2f} times as high; pasting takes one scale"
-        for number, thing in enumerate(drawn.drawing.objects, 1)
-        if thing.mask is not None and abs(thing.scale[0] / thing.scale[1] - 1) > 0.01
-    )
+    found = []
+    for number, thing in enumerate(drawn.drawing.objects, 1):
+        if thing.mask is None:
+            continue
+        if abs(thing.scale[0] / thing.scale[1] - 1) > 0.01:
+            found.append(
+                f"object {number} is {thing.scale[0]:.2f} times as wide and {thing.scale[1]:.2f} times as high; pasting takes one scale"
+            )
+        height, width = pasted_extent(thing, drawn.size)
+        if height > drawn.onto[0] or width > drawn.onto[1]:
+            found.append(
+                f"object {number} is {width:.0f}×{height:.0f} pixels, more than the picture that it goes into "
+                f"({drawn.onto[1]}×{drawn.onto[0]}): take the Move tool and press R, which brings it to size"
+            )
+    return tuple(found)
 
 
 def _mask_warnings(mask: torch.Tensor | None, size: tuple[int, int]) -> tuple[str, ...]:

@@ -65,6 +65,16 @@ def object_values(thing: DrawnObject, size: tuple[int, int]) -> tuple[torch.Tens
     return (thing.region(size), *thing.shift(size), *thing.scale, thing.rotation)
 
 
+def pasted_extent(thing: DrawnObject, size: tuple[int, int]) -> tuple[float, float]:
+    """Height and width of an object as scaled, before it is turned, in pixels; its own picture's ``size`` is (height, width)."""
+    if thing.mask is None or not thing.mask.any():
+        return 0.0, 0.0
+    rows, columns = (np.flatnonzero(thing.mask.any(axis)) for axis in (1, 0))
+    height = (rows[-1] + 1 - rows[0]) / thing.mask.shape[0] * size[0]
+    width = (columns[-1] + 1 - columns[0]) / thing.mask.shape[1] * size[1]
+    return float(height * thing.scale[1]), float(width * thing.scale[0])
+
+
 def as_cells(mask: torch.Tensor) -> Bits:
     """A MASK (M, H, W) or (H, W) on the canvas's grid: its first one, cut at the middle."""
     mask = stacked(mask)

@@ -14,9 +14,16 @@ from PIL import Image
 from dragon_core.document.drawing import read_drawing
 
 SCENE, SIZE = (640, 400), (400, 640)
-MAGENTA, LIME, ORANGE = (255, 0, 255), (0, 255, 0), (255, 128, 0)
+MAGENTA, LIME, ORANGE, GREY = (255, 0, 255), (0, 255, 0), (255, 128, 0), (128, 128, 128)
 #: Round the magenta mark at (120.5, 90.5), which is off its middle (120, 110).
 MASK = ((100, 70), (140, 70), (140, 150), (100, 150), (100, 70))
+ADD_GROUND = """(ground) => {{
+    const loader = LiteGraph.createNode('LoadImage')
+    loader.pos = [-2000, 600]
+    app.graph.add(loader)
+    loader.widgets.find(({{ name }}) => name === 'image').value = ground
+    loader.connect(0, {node}, {node}.inputs.findIndex(({{ name }}) => name === 'onto'))
+}}"""
 SCREENSHOTS = os.environ.get("DRAGON_SCREENSHOTS")
 #: Pictures to paste into, with the place of an orange mark in them.
 GROUNDS = {"tall.png": ((300, 520), (220.5, 400.5)), "wide.png": ((1500, 600), (1300.5, 250.5)), "small.png": ((200, 160), (150.5, 60.5))}
@@ -34,16 +41,7 @@ def _grounds(input_folder: Path) -> None:
 def pasting(frontend: Any, ground: str) -> Any:
     """A canvas with a mask on marks.png, and another picture to paste into."""
     canvas = frontend.canvas()
-    frontend.js(
-        f"""(ground) => {{
-            const loader = LiteGraph.createNode('LoadImage')
-            loader.pos = [-2000, 600]
-            app.graph.add(loader)
-            loader.widgets.find(({{ name }}) => name === 'image').value = ground
-            loader.connect(0, {canvas.node}, {canvas.node}.inputs.findIndex(({{ name }}) => name === 'onto'))
-        }}""",
-        ground,
-    )
+    frontend.js(ADD_GROUND.format(node=canvas.node), ground)
     frontend.page.wait_for_function(f"() => {canvas.editor}.onto?.picture")
     canvas.tool("Lasso")
     canvas.draw(*MASK)
@@ -206,3 +204,73 @@ def test_an_object_outside_of_a_small_picture_comes_to_the_pointer(frontend: Any
     assert np.abs(np.array(read_drawing(canvas.queued(), SIZE).object(1).shift(SIZE)) - [100 - 120, 80 - 110]).max() <= 1.5
     canvas.press("Control+z", "Control+z")
     assert "lies outside" in canvas.help
+
+
+#: Of 4,000×3,000 pixels, most of it an object.
+LARGE, LARGE_MASK = (4000, 3000), ((400, 300), (3400, 300), (3400, 2700), (400, 2700), (400, 300))
+
+
+def pasting_large(frontend: Any, input_folder: Path, mask: Any = LARGE_MASK) -> Any:
+    Image.new("RGB", LARGE, MAGENTA).save(input_folder / "photograph.png")
+    Image.new("RGB", (512, 384), GREY).save(input_folder / "room.png")
+    canvas = frontend.canvas("photograph.png")
+    frontend.js(ADD_GROUND.format(node=canvas.node), "room.png")
+    frontend.page.wait_for_function(f"() => {canvas.editor}.onto?.picture")
+    canvas.tool("Lasso")
+    canvas.draw(*mask)
+    return canvas
+
+
+def box(canvas: Any) -> tuple[float, float, float, float]:
+    """Left, top, width and height in the other picture, as the server has it."""
+    size = (LARGE[1], LARGE[0])
+    thing = read_drawing(canvas.queued(), size).object(1)
+    rows, columns = np.nonzero(thing.region(size)[0].numpy())
+    (dx, dy), (x, y) = thing.shift(size), (columns.mean() + 0.5, rows.mean() + 0.5)
+    left, top = x + dx + thing.scale[0] * (columns.min() - x), y + dy + thing.scale[1] * (rows.min() - y)
+    return left, top, thing.scale[0] * np.ptp(columns), thing.scale[1] * np.ptp(rows)
+
+
+def test_a_large_object_is_brought_to_the_size_of_the_picture_it_goes_into(frontend: Any, input_folder: Path) -> None:
+    canvas = pasting_large(frontend, input_folder)
+    assert canvas.drawing()["objects"][0]["scale"] == [1, 1], "while it is masked it stays what it is"
+    canvas.tool("Move")
+    left, top, width, height = box(canvas)
+    assert 0.45 < max(width / 512, height / 384) <= 0.505
+    assert (left + width / 2, top + height / 2) == pytest.approx((256, 192), abs=2)
+    frontend.page.mouse.move(5, 5)
+    canvas.settle()
+    assert np.abs(np.array(canvas.find(MAGENTA)) - canvas.at(256, 192)).max() < 3
+    keep(canvas, "paste_large")
+    first = canvas.queued()
+    canvas.draw((256, 192), (156, 150))
+    moved = canvas.queued()
+    canvas.tool("Brush")
+    canvas.tool("Move")
+    assert canvas.queued() == moved != first, "once it has been placed it stays there"
+    canvas.press("r")
+    assert canvas.queued() == first
+    canvas.press("Control+z", "Control+z", "Control+z")
+    assert canvas.drawing()["objects"][0]["scale"] == [1, 1]
+    assert frontend.complaints == []
+
+
+def test_a_small_object_far_off_comes_into_sight_in_its_own_size(frontend: Any, input_folder: Path) -> None:
+    canvas = pasting_large(frontend, input_folder, ((3000, 2000), (3200, 2000), (3200, 2150), (3000, 2150), (3000, 2000)))
+    canvas.tool("Move")
+    assert canvas.drawing()["objects"][0]["scale"] == [1, 1]
+    left, top, width, height = box(canvas)
+    assert (left + width / 2, top + height / 2) == pytest.approx((256, 192), abs=8)
+
+
+def test_a_saved_drawing_means_what_it_meant(frontend: Any, input_folder: Path) -> None:
+    canvas = pasting_large(frontend, input_folder)
+    text = canvas.queued()
+    frontend.js("async () => { const saved = JSON.parse(JSON.stringify(app.graph.serialize())); await app.loadGraphData(saved) }")
+    frontend.page.wait_for_timeout(800)
+    frontend.page.wait_for_function(f"() => {canvas.editor}.layers && {canvas.editor}.onto?.picture")
+    canvas.tool("Brush")
+    canvas.tool("Move")
+    assert canvas.queued() == text
+    canvas.press("r")
+    assert canvas.drawing()["objects"][0]["scale"][0] < 0.1, "R is how one asks for it"

@@ -8,6 +8,7 @@ import { apply, clamp, distance, inverse } from './geometry.js'
 import { begin, cursorAt, shiftedArrow, shiftedThing } from './gestures.js'
 import { Layers } from './layers.js'
 import { Panel, TOOLS } from './panel.js'
+import { firstPlace, firstPlaces } from './pasting.js'
 import { drawFrame, goalOf } from './renderer.js'
 import { FITTED, panned, viewMatrix, zoomedAt } from './view.js'
 import { say } from './words.js'
@@ -85,7 +86,7 @@ export class Editor {
     this.spaceIsDown = false
     this.frame = 0
     this.panel = new Panel({
-      setTool: (tool) => this.setTool(tool),
+      setTool: (tool) => this.chooseTool(tool),
       setBrush: (share) => this.setBrush(share),
       activate: (index) => {
         this.activate(index)
@@ -162,8 +163,10 @@ export class Editor {
    * @param {Ground | null} onto
    */
   setOnto(onto) {
-    if (String(onto?.size) !== String(this.onto?.size)) this.#dropGesture()
+    const isNew = String(onto?.size) !== String(this.onto?.size)
+    if (isNew) this.#dropGesture()
     this.onto = onto
+    if (isNew && this.ground) this.#placeFirst(false)
     this.refresh()
   }
 
@@ -368,11 +371,12 @@ export class Editor {
     }
   }
 
-  /** Puts the active object back where it was. */
+  /** Puts the active object back where it was, or where it lay first in another picture. */
   putBack() {
     const thing = this.drawing.objects[this.active]
     if (!thing) return
-    this.drawing = { ...this.drawing, objects: this.drawing.objects.with(this.active, newThing(thing.mask)) }
+    const place = this.onto?.size ? firstPlace(thing, this.size, this.onto.size) : newThing(thing.mask)
+    this.drawing = { ...this.drawing, objects: this.drawing.objects.with(this.active, place) }
     this.commit()
   }
 
@@ -394,6 +398,19 @@ export class Editor {
     this.active = index
     if (this.selection?.kind === 'arrow') this.selection = null
     this.invalidate()
+  }
+
+  /** By hand: with the tool that places them, objects too large for the other picture are brought to size. @param {Tool} tool */
+  chooseTool(tool) {
+    this.setTool(tool)
+    if (this.ground) this.#placeFirst(true)
+  }
+
+  /** @param {boolean} lent also objects with another node's mask */
+  #placeFirst(lent) {
+    if (!this.ground?.size || !this.canDraw) return
+    this.drawing = { ...this.drawing, objects: firstPlaces(this.drawing.objects, this.size, this.ground.size, lent) }
+    this.commit()
   }
 
   /** @param {Tool} tool */
@@ -660,7 +677,7 @@ export class Editor {
       p: () => this.#toggleResult(),
       r: () => this.putBack()
     }
-    for (const { tool, key: letter } of TOOLS) if (this.has(tool)) keys[letter] = () => this.setTool(tool)
+    for (const { tool, key: letter } of TOOLS) if (this.has(tool)) keys[letter] = () => this.chooseTool(tool)
     // The slider has keys of its own, and Space presses the button that Tab has led to.
     const others = event.target instanceof HTMLInputElement || (key === ' ' && event.target instanceof HTMLButtonElement)
     if (others || !(key in keys)) return false

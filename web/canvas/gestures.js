@@ -7,6 +7,7 @@ import { MAX_ARROWS, MAX_MOVE, MAX_SCALE, MIN_SCALE, newThing } from './drawing.
 import { apply, clamp, distance, distanceToSegment, inverse, placement } from './geometry.js'
 import { extentOf } from './layers.js'
 import { blank, copied, fillOutline, gridFor, isEmpty, stroke } from './mask.js'
+import { remember } from './pasting.js'
 import { boxOnScreen, goalOf, toScreen } from './renderer.js'
 
 /** @typedef {import('./editor.js').Editor} Editor */
@@ -122,6 +123,7 @@ function closeMask(editor, { index, objects, mask }) {
   const before = editor.drawing
   const done = isEmpty(mask) ? { ...newThing() } : { ...objects[index], mask }
   if (isEmpty(mask) && !before.objects[index]?.mask) return editor.show(before)
+  remember(mask)
   editor.show({ ...before, objects: objects.with(index, done) })
   editor.commit()
 }

@@ -255,11 +255,13 @@ def test_the_preview_of_a_paste_is_the_other_picture(run: Any, second_picture: t
 
 
 def test_what_a_paste_cannot_do_is_pointed_out(pack: Any, refused: Any, run: Any, second_picture: torch.Tensor) -> None:
-    node, onto = pack.node_classes["DragonCanvas"], torch.rand(1, 64, 64, 3)
+    node, onto = pack.node_classes["DragonCanvas"], torch.rand(1, 128, 160, 3)
     said = node.execute(second_picture, pasting(second_picture, scale=[2, 1]), None, onto).ui
     assert "one scale" in said["dragon_warnings"][0] and len(said["dragon_onto"]) == 1
     said = node.execute(second_picture, pasting(second_picture, scale=[2, 2]), None, onto).ui
     assert said["dragon_warnings"] == []
+    (warning,) = node.execute(second_picture, pasting(second_picture, scale=[2.5, 2.5]), None, onto).ui["dragon_warnings"]
+    assert "object 1 is 175×125 pixels" in warning and "160×128" in warning and "press R" in warning
     assert node.execute(second_picture, pasting(second_picture, scale=[2, 1])).ui["dragon_onto"] == []
     with refused("DragonCanvas", "onto must have shape"):
         run("DragonCanvas", image=second_picture, drawing="", onto=onto[None])
