@@ -245,6 +245,8 @@ class Inside:
         """A node of another template, the ``number``-th that this one has not."""
         node = unlinked(titled(workflow.load(WORKFLOWS / f"{template}.json"), title))
         node["id"] = number + max(each["id"] for each in self.template["nodes"])
+        # As the frontend orders them when it loads the node: by the number of another slot it would not find the widget on the face.
+        node["inputs"].sort(key=lambda entry: "widget" in entry)
         node["widgets_values"] = values
         return node
 

@@ -101,7 +101,7 @@ def test_it_is_kept_when_saved_and_loaded(opened: Any) -> None:
     assert moved(opened) == pytest.approx(74, abs=2)
     names = opened.js(f"() => {FACE}.widgets.map(({{ name }}) => name)")
     assert sorted(names)[:1] == [name for name in names if name.startswith("dragon_canvas_")], "one canvas, once"
-    assert {"prompt", "seed", "hold_object_until"} <= set(names)
+    assert {"prompt", "seed", "hold_object_until", "side"} <= set(names)
     drag(opened, EDITOR, -20)
     assert moved(opened) == pytest.approx(54, abs=3)
     assert opened.complaints == []

@@ -61,6 +61,18 @@ def test_it_takes_what_a_user_brings(recipe: Blueprint) -> None:
 
 
 @every
+def test_what_is_on_its_face_is_found_by_the_frontend(recipe: Blueprint) -> None:
+    """The frontend puts a node's links before its widgets, and then looks a promoted widget up by the number of its slot."""
+    (graph,) = blueprints.blueprint(recipe)["definitions"]["subgraphs"]
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    for link in graph["links"]:
+        if link["origin_id"] == blueprints.INPUT_NODE:
+            kinds = ["widget" in entry for entry in nodes[link["target_id"]]["inputs"]]
+            before = kinds[: link["target_slot"]]
+            assert not kinds[link["target_slot"]] or False not in kinds[len(before) :], nodes[link["target_id"]]["type"]
+
+
+@every
 def test_it_is_a_prompt(server: Server, recipe: Blueprint) -> None:
     """Opened up, it is the template's graph on a crop: each of its nodes, the canvas in the place of its masks, and two for the crop."""
     info = server.client.object_info()
