@@ -236,4 +236,3 @@ def _density(points: Tensor, weight: Tensor, wanted: Tensor) -> Tensor:
     near = [torch.exp(-0.5 * torch.cdist(part, chosen).square()).mean(1) for part in points[wanted].split(CHUNK)]
     # The floor keeps places that are like neither from being decided by the tails of the kernels.
     return torch.cat(near) * weight.sum() + 1e-3
-

@@ -83,7 +83,9 @@ def feathered(mask: Tensor, margin: int) -> Tensor:
     slope = margin // 4
     soft = grown(mask, margin - slope).unsqueeze(1)
     # Beyond the frame the mask goes on as at its border, or an edit at the border would fade towards it.
-    return F.avg_pool2d(F.pad(soft, (slope,) * 4, mode="replicate"), 2 * slope + 1, stride=1).squeeze(1) if slope else soft.squeeze(1)
+    for down, right in ((slope, 0), (0, slope)) if slope else ():  # one after the other: a square would cost the square of its side
+        soft = F.avg_pool2d(F.pad(soft, (right, right, down, down), mode="replicate"), (2 * down + 1, 2 * right + 1), stride=1)
+    return soft.squeeze(1)
 
 
 def surroundings(region: Tensor, rest: Tensor, share: float = 0.08) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 import pytest
@@ -63,6 +64,23 @@ def test_feathered_by_counting_cells() -> None:
         wanted[12 - distance] = wanted[min(23, 12 + distance)] = value
     torch.testing.assert_close(torch.tensor(got), torch.tensor(wanted))
     assert torch.equal(feathered(mask, 0), mask)
+
+
+def test_a_wide_feather_costs_little_more_than_a_narrow_one() -> None:
+    """Of a large picture it is wide: by squares it took a large part of the way back from a crop."""
+    mask = torch.zeros(1, 600, 800)
+    mask[:, 200:300, 300:400] = 1
+    seconds = {}
+    for margin in (8, 96):
+        taken = []
+        for _ in range(3):
+            began = time.process_time()
+            feathered(mask, margin)
+            taken.append(time.process_time() - began)
+        seconds[margin] = min(taken)
+    assert seconds[96] < 8 * seconds[8], seconds
+    across, down = feathered(mask, 96)[0, 250], feathered(mask, 96)[0, :, 350]
+    assert across[300 - 96 - 1] == 0 and across[300 - 48] == 1 and torch.allclose(down[104:200], across[204:300], atol=1e-6)
 
 
 def test_feather_does_not_fade_towards_the_frame() -> None:
