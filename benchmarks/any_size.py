@@ -8,7 +8,8 @@ picture as it is, at the full size; ``pixels``, the edit in the full picture's p
 Errors are those of benchmarks/light.py, in the full picture and in the result shrunk to the crop again (``at 1×``), where they compare with
 those of the crop's picture itself. Sharpness is the gradient energy inside the object, without its
 outline, over the truth's, 1 being as sharp. ``off`` is the mean difference to the truth, in thousandths of the range.
-``--cost SIDE …`` prints seconds of CPU and megabytes of the two nodes, and of *Dragon Draft*, by the side of the full picture, instead.
+``--cost SIDE …`` prints seconds of CPU and megabytes of the two nodes, and of *Dragon Draft*, by the side of the full picture, instead;
+``--edit SIDE …`` those of a whole edit by the bundled model, on a crop of its size and on all of the picture.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from benchmarks.box import dilate
 from benchmarks.cases import Case, Mask, Picture, save_picture
 from benchmarks.draft import scene
 from benchmarks.tasks import move
+from dragon_core.edits.base import Edit
 from dragon_core.edits.chain import edited_picture
 from dragon_core.edits.crop import Crop, crop_for, edits_in, uncropped
 from dragon_core.edits.move import Move
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("benchmarks.any_size")
 TIMES = 4
+#: Of the two nodes and the draft; of a whole edit.
+STEPS, ROUTES = ("crop", "uncrop", "draft"), ("cropped", "whole")
 MEASURES = ("light", "shadow", "seam", "light at 1×", "shadow at 1×", "seam at 1×", "sharpness", "off")
 
 
@@ -83,20 +87,29 @@ def cropped(case: Case, crop: Crop) -> Case:
 
 
 def by_model(host: Host, case: Case, crop: Crop) -> Tensor:
-    """The bundled model's picture of the crop, by the usual graph."""
-    model, _, vae = host.loaded
-    image, energy = host.image(picture(crop.window.taken(crop.picture))), edits_in(crop)
-    positive, negative = host.text(case.wanted_prompt), host.text("")
-    latent = host.encode(host.picture(image))
-    trajectory = host.run("DragonInvert", model=model, positive=positive, latent=latent)[0]
+    """The bundled model's picture of the crop."""
+    return edited(host, crop.window.taken(crop.picture), edits_in(crop), case.wanted_prompt)
+
+
+def edited(host: Host, source: Tensor, energy: tuple[Edit, ...], prompt: str) -> Tensor:
+    """The bundled model's edit of a picture (1, 3, H, W), by the usual graph."""
+    model, clip, vae = host.loaded
+    image = source.movedim(1, -1)
+    positive, negative = (host.run("CLIPTextEncode", clip=clip, text=text)[0] for text in (prompt, ""))
+
+    def encoded(pixels: Tensor) -> dict[str, Tensor]:
+        latent: dict[str, Tensor] = host.run("VAEEncode", vae=vae, pixels=pixels)[0]
+        return latent
+
+    trajectory = host.run("DragonInvert", model=model, positive=positive, latent=encoded(image))[0]
     branch = host.run("DragonGuidanceBranch", trajectory=trajectory)[0]
     shared = host.run("DragonCrossAttnPatch", model=model, branch=branch)[0]
     draft = host.run("DragonDraft", image=image, energy=energy)[0]
     links = {"model": shared, "positive": positive, "negative": negative, "branch": branch, "energy": energy}
-    samples, changed = host.run("DragonSampler", **links, draft=host.encode(host.picture(draft)))[:2]
-    decoded = host.image(host.decode(samples))
-    composed = host.run("DragonComposite", image=decoded, source=image, changed=changed, draft=draft, vae=vae, energy=energy)
-    return tensor(host.picture(composed[0]))
+    samples, changed = host.run("DragonSampler", **links, draft=encoded(draft))[:2]
+    decoded = host.run("VAEDecode", vae=vae, samples=samples)[0]
+    composed: Tensor = host.run("DragonComposite", image=decoded, source=image, changed=changed, draft=draft, vae=vae, energy=energy)[0]
+    return composed.movedim(-1, 1)
 
 
 def outputs(crop: Crop, edited: Tensor, name: str) -> dict[str, Tensor]:
@@ -162,6 +175,34 @@ def cost(side: int, step: str) -> None:
     LOG.info("%-8s %6d %10.2f s of CPU %10.0f MB more, %6.0f MB at most", step, side, seconds, (after - before) / 1024, after / 1024)
 
 
+def edit(side: int, route: str) -> None:
+    """Seconds and peak megabytes of a whole edit on a picture of this side, around its crop or all of it, in a process of its own."""
+    from benchmarks.host import Host
+
+    host = Host()
+    torch.set_num_threads(1)
+    image, mask = scene(side)
+    small, its_mask = scene(SIDE // 2)
+    edited(host, small, (Move(its_mask, AffineWarp((SIDE // 2, SIDE // 2), (32, 0))),), "a room")  # loads the model
+    made = Move(mask, AffineWarp((side, side), (round(0.3 * side), round(-0.1 * side))))
+    began, by_clock = time.process_time(), time.perf_counter()
+    if route == "whole":
+        edited(host, image, (made,), "a room")
+    else:
+        crop = crop_for((made,), image, SIDE, 0.5)
+        uncropped(crop, edited(host, crop.window.taken(image), edits_in(crop), "a room"))
+    seconds, passed = time.process_time() - began, time.perf_counter() - by_clock
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    LOG.info("%-8s %6d %10.1f s of CPU %10.1f s by the clock %6.0f MB at most", route, side, seconds, passed, most / 1024)
+
+
+def in_processes(option: str, sides: Sequence[int], steps: Sequence[str]) -> None:
+    """Each in one of its own: memory is told of a whole process."""
+    for side in sides:
+        for step in steps:
+            subprocess.run([sys.executable, "-P", "-m", "benchmarks.any_size", option, str(side), "--step", step], check=True)  # noqa: S603 - this file
+
+
 def tensor(values: Picture) -> Tensor:
     """(H, W, C) as (1, C, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(values)).movedim(-1, 0)[None]
@@ -181,17 +222,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", action="store_true", help="the bundled model, too")
     parser.add_argument("--out", type=Path, help="a folder for pictures")
     parser.add_argument("--cost", type=int, nargs="*", help="sides of full pictures")
-    parser.add_argument("--step", choices=("crop", "uncrop", "draft"), help=argparse.SUPPRESS)
+    parser.add_argument("--edit", type=int, nargs="*", help="sides of full pictures")
+    parser.add_argument("--step", choices=(*STEPS, *ROUTES), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout, force=True)
     torch.set_num_threads(1)
-    if options.step:
+    if options.step in STEPS:
         cost(options.cost[0], options.step)
-    elif options.cost is not None:
-        for side in options.cost or (1024, 2048, 3500):
-            for step in ("crop", "uncrop", "draft"):  # memory is told of a whole process
-                command = [sys.executable, "-m", "benchmarks.any_size", "--cost", str(side), "--step", step]
-                subprocess.run(command, check=True)  # noqa: S603 - this file
+    elif options.step in ROUTES:
+        edit(options.edit[0], options.step)
+    elif options.cost is not None or options.edit is not None:
+        if options.cost is not None:
+            in_processes("--cost", options.cost or (1024, 2048, 3500), STEPS)
+        if options.edit is not None:
+            in_processes("--edit", options.edit or (512, 1024, 1536), ROUTES)
     else:
         host = None
         if options.model:

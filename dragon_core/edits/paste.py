@@ -17,16 +17,13 @@ from ..errors import DragonError
 from ..imaging.affine import AffineWarp, arrived, rotation_scale, unrepeated, warp
 from ..imaging.crop_window import CropWindow
 from ..imaging.edge_blending import blend_edges, placed
-from ..imaging.mask_checks import check_mask, rim_covered
+from ..imaging.mask_checks import check_mask, warn_of_ground
 from ..imaging.masks import Regions, centroids
 from ..imaging.windows import Part
 from .base import ReferenceTask, Weights, replaced, required
 from .move import covered, share_inside
 
 log = logging.getLogger(__name__)
-
-#: A mask that covers more of its picture's border than this is more likely the ground than an object.
-MOST_OF_RIM = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,11 +51,7 @@ class Paste(ReferenceTask):
         check_mask(self.reference_mask, "the reference mask", "the object to paste")
         if self.reference_mask.shape[0] > 1:
             raise DragonError(f"there are {self.reference_mask.shape[0]} reference masks: pasting takes one, for all pictures of a batch")
-        if rim_covered(self.reference_mask) > MOST_OF_RIM:
-            log.warning(
-                "the reference mask touches most of its picture's border: is it the ground rather than the object? LoadImage's MASK is "
-                "1 - alpha, white where a cut-out is transparent; InvertMask makes it the object's"
-            )
+        warn_of_ground(self.reference_mask, "the reference mask")
         if self.scale <= 0:
             raise DragonError(f"the scale must be above 0, got {self.scale:g}; 1 keeps the object's size")
 

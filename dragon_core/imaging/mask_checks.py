@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,10 @@ from torch import Tensor
 from ..errors import DragonError
 from .windows import Part
 
+log = logging.getLogger(__name__)
+
+#: A mask that covers more of its picture's border than this is more likely the ground than an object.
+MOST_OF_RIM = 0.5
 #: Pixels a side that a VAE of the supported models cannot divide, and crops, are fewer than this.
 CROPPED_AT_MOST = 8
 
@@ -35,6 +40,16 @@ def rim_covered(mask: Tensor) -> float:
     """The share of the picture's border that the mask (M, H, W) covers, of the one that covers most."""
     rim = torch.cat([mask[:, 0], mask[:, -1], mask[:, :, 0], mask[:, :, -1]], 1)
     return float((rim > 0.5).float().mean(1).max())
+
+
+def warn_of_ground(mask: Tensor, name: str = "the mask") -> None:
+    """Say so where a mask (M, H, W) seems to cover the ground round the object rather than the object."""
+    if rim_covered(mask) > MOST_OF_RIM:
+        log.warning(
+            "%s touches most of its picture's border: is it the ground rather than the object? LoadImage's MASK is "
+            "1 - alpha, white where a cut-out is transparent; InvertMask makes it the object's",
+            name,
+        )
 
 
 def check_same_size(mask: Tensor, other: Tensor, name: str) -> None:

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.primitives import HoleStart, Inpaint
+from ...dragon_core.imaging.mask_checks import warn_of_ground
 from ..schema.energy_inputs import energy_input, energy_output
 from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
 
@@ -50,4 +51,5 @@ class DragonInpaintLoss(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             primitive = Inpaint(stacked(mask), weight, None if fill is None else stacked(fill), start_latent)
+            warn_of_ground(primitive.mask)
         return io.NodeOutput((*(energy or ()), primitive))

@@ -13,6 +13,7 @@ from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.frames import shifts_along
 from ...dragon_core.edits.move import Move, MoveWeights, StartLatent
 from ...dragon_core.imaging.affine import AffineWarp
+from ...dragon_core.imaging.mask_checks import warn_of_ground
 from ..schema.energy_inputs import energy_input, energy_output, weight
 from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
 from ..schema.point_inputs import tracks_input
@@ -85,4 +86,5 @@ class DragonMoveLoss(io.ComfyNode):
             transform = AffineWarp(image_size=(mask.shape[-2], mask.shape[-1]), shift=shifts)
             weights = MoveWeights(w_edit, w_content, w_contrast, w_inpaint)
             move = Move(mask, transform, weights, start_latent, None if fill is None else stacked(fill))
+            warn_of_ground(mask)
         return io.NodeOutput((*(energy or ()), move))

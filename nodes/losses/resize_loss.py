@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ...dragon_core.edits.chain import Chain
 from ...dragon_core.edits.move import MoveWeights, StartLatent
 from ...dragon_core.edits.resize import resize
+from ...dragon_core.imaging.mask_checks import warn_of_ground
 from ..schema.energy_inputs import energy_input, energy_output, weight
 from ..schema.links import CATEGORY, advanced, named, searched_as, stacked
 
@@ -88,4 +89,5 @@ class DragonResizeLoss(io.ComfyNode):
             mask = stacked(mask)
             weights = MoveWeights(w_edit, w_content, w_contrast, w_inpaint)
             edit = resize(mask, (scale, scale_y or scale), rotation, (dx, dy), weights, start_latent)
+            warn_of_ground(mask)
         return io.NodeOutput((*(energy or ()), edit))

@@ -140,3 +140,13 @@ def test_a_note_says_what_the_bundled_model_does_not_know() -> None:
         notes = [node["widgets_values"][0] for node in json.loads(file.read_text("utf-8"))["nodes"] if node["type"] == "MarkdownNote"]
         bundled = any(node["type"] == "DragonMiniModel" for node in json.loads(file.read_text("utf-8"))["nodes"])
         assert any("knows only its own rooms" in note for note in notes) == bundled, file.name
+
+
+def test_a_note_says_what_to_do_with_a_large_picture() -> None:
+    """One node and the template with Dragon Crop take it as it is; to scale it down and up again is not needed anywhere."""
+    for file in SHIPPED:
+        text = file.read_text("utf-8")
+        assert "large one down" not in text and "larger one down" not in text, file.name
+        if '"DragonCrop"' in text:
+            notes = [node["widgets_values"][0] for node in json.loads(text)["nodes"] if node["type"] == "MarkdownNote"]
+            assert any("**side**" in note for note in notes), file.name

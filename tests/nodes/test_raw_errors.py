@@ -104,13 +104,14 @@ def test_repeated_levels_are_the_fault_of_the_node_that_takes_them(run: Any, min
         run(node, model=mini.model, latent=scene.latent, sigmas=sigmas, **prompts)
 
 
-def test_a_cut_out_mask_that_is_the_ground_is_warned_of(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("node", ["DragonPasteLoss", "DragonMoveLoss", "DragonResizeLoss", "DragonInpaintLoss"])
+def test_a_cut_out_mask_that_is_the_ground_is_warned_of(run: Any, caplog: pytest.LogCaptureFixture, node: str) -> None:
     ground = torch.ones(1, 64, 96)
     ground[:, 20:40, 30:60] = 0
     with caplog.at_level(logging.WARNING):
-        run("DragonPasteLoss", reference_mask=1 - ground)
+        run(node, **masked(node, 1 - ground))
         assert "border" not in caplog.text
-        run("DragonPasteLoss", reference_mask=ground)
+        run(node, **masked(node, ground))
     assert "InvertMask" in caplog.text
 
 
