@@ -55,11 +55,15 @@ def run_template(environment: Environment, name: str, out: Path) -> tuple[Path, 
     file = WORKFLOWS / f"{name}.json"
     if not file.is_file():
         raise DevError(f"There is no template {name}. There are: {', '.join(templates())}.")
+    graph = workflow.load(file)
+    values = [value for node in graph["nodes"] for value in node.get("widgets_values") or ()]
+    if wanted := [value for value in values if str(value).endswith(".safetensors")]:
+        raise DevError(f"{name} is for a model that does not come with the pack ({', '.join(wanted)}): open it in your own ComfyUI.")
     out.mkdir(parents=True, exist_ok=True)
     LOG.info("Starting ComfyUI %s (%s) …", environment.comfyui.version, environment.comfyui.root)
     with server.running(environment, install=pack.install_release) as host:
         server.copy_inputs(host, INPUTS)
-        prompt = workflow.to_prompt(workflow.load(file), host.client.object_info(), file.name)
+        prompt = workflow.to_prompt(graph, host.client.object_info(), file.name)
         started = time.monotonic()
         saved = _saved(host, prompt, file.name)
         written = []

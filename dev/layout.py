@@ -120,7 +120,9 @@ def _source(titles: set[str]) -> tuple[Group, ...]:
     masks = [title for title in MASKS if title in titles]
     left: Column = (*SOURCES, *LOADERS)
     right: Column = (*PROMPTS, *NEGATIVE, *ENCODED)
-    if CROP in titles or "DragonMiniModel" not in titles:
+    if "Source video" in titles:  # too much for one column
+        left, right = (*SOURCES, *LOADERS[:-1]), (*masks, *PROMPTS, *NEGATIVE, LOADERS[-1], *ENCODED)
+    elif CROP in titles or "DragonMiniModel" not in titles:
         right = (*masks, *PROMPTS, *NEGATIVE, *(() if CROP in titles else ENCODED))
     elif masks:
         left, right = ("Source picture", PROMPTS[0], "DragonMiniModel"), (*masks, PROMPTS[1], *NEGATIVE, *ENCODED)

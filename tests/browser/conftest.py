@@ -22,6 +22,7 @@ from PIL import Image
 from dev import environment, pack
 from dev.paths import PACK_NAME, WORKFLOWS
 from dev.server import Server, copy_inputs, running
+from tests.support import random_loaders
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
@@ -31,6 +32,7 @@ SETTINGS = {
     "Comfy.Canvas.NavigationMode": "legacy",
     "Comfy.Minimap.Visible": False,
     "Comfy.UseNewMenu": "Disabled",
+    "Comfy.Workflow.ShowMissingModelsWarning": False,
 }
 #: Markers in the test picture, by colour: their middles in pixels. Drawn 5×5, so a middle is a pixel's centre.
 SCENE = (640, 400)
@@ -40,13 +42,19 @@ START = 240_000
 Place = tuple[float, float]
 
 
+def install(custom_nodes: Path) -> None:
+    """The pack, and models in the place of files that nobody has here."""
+    pack.install_release(custom_nodes)
+    random_loaders.install(custom_nodes)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on PATH: apt install chromium")
     frontend = os.environ.get("DRAGON_FRONTEND")
     arguments = ["--front-end-root", frontend] if frontend else []
-    with running(environment.ensure(), install=pack.install_release, arguments=arguments) as started:
+    with running(environment.ensure(), install=install, arguments=arguments) as started:
         copy_inputs(started, WORKFLOWS / "inputs")
         scene = np.full((SCENE[1], SCENE[0], 3), 128, np.uint8)
         for colour, (x, y) in MARKS.values():

@@ -291,11 +291,14 @@ def make(
     config.set_inference_dtype(stored, None if stored == torch.float32 else torch.float32)
     config.custom_operations = operations
     model = config.get_model({}, device=torch.device("cpu"))
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in model.diffusion_model.state_dict().items():
-            tensor.copy_(_weight(name, tensor, generator))
+    model.diffusion_model.load_state_dict(filled(model.diffusion_model.state_dict(), seed))
     return comfy.model_patcher.ModelPatcher(model, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
+
+
+def filled(weights: Mapping[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
+    """Random values for all of a network's weights."""
+    generator = torch.Generator().manual_seed(seed)
+    return {name: _weight(name, tensor, generator) for name, tensor in weights.items()}
 
 
 def conditioning(family: Transformer, seed: int, words: int = 7) -> list[Any]:
