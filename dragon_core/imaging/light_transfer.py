@@ -61,7 +61,7 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
     """
     change = edited - round_trip
     placed, made_up, coloured = (mask.unsqueeze(1).to(change) for mask in (placed, made_up, coloured))
-    solid = (without_surplus(draft, placed) > 0.5).to(change)
+    solid = solid_part(draft, placed)
     factor = light_factor(edited, round_trip, solid)
     factor = factor ** noticed(factor, solid)
     inside = torch.lerp(mean_within(change, solid, RADIUS), draft * factor - draft, coloured)
@@ -70,6 +70,17 @@ def transfer_light(draft: Tensor, edited: Tensor, round_trip: Tensor, placed: Te
     open_ = smoothed(grown(made_up.squeeze(1), RIM).unsqueeze(1), RIM) * (1 - smoothed(solid, 1))
     lit = draft + light
     return torch.lerp(lit, edited.expand_as(lit), open_.expand_as(lit)).clamp(0, 1)
+
+
+def solid_part(draft: Tensor, placed: Tensor) -> Tensor:
+    """Where an object's own pixels are, 0 or 1, of what was ``placed`` (M, 1, H, W) in pictures (B, 3, H, W): (B, 1, H, W).
+
+    Without the ground that a wide mask took along, nor the pixels at its border, which are part object and part ground: brightened as the
+    object is, they would be a bright line around it.
+    """
+    solid = (without_surplus(draft, placed) > 0.5).to(draft)
+    ground = (placed > 0.5).to(solid) * (1 - solid)
+    return solid * (1 - grown(ground.squeeze(1), 1).unsqueeze(1))
 
 
 def light_factor(edited: Tensor, round_trip: Tensor, where: Tensor) -> Tensor:

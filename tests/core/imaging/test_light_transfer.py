@@ -107,6 +107,17 @@ def test_light_ends_at_an_outline() -> None:
         assert float(gained[object_[0] == 0].abs().max()) < 1e-5
 
 
+def test_of_a_wide_mask_the_pixels_between_object_and_ground_are_lit_as_the_ground() -> None:
+    """They are part ground; brightened as the object is, they would be a bright line around it."""
+    ground = torch.full((1, 3, *SIZE), 0.5)
+    object_, mixed = box(slice(20, 44), slice(34, 56)), box(slice(19, 45), slice(33, 57))
+    draft = ground - 0.3 * object_.unsqueeze(1) - 0.15 * (mixed - object_).unsqueeze(1)
+    wide = box(slice(17, 47), slice(31, 59))
+    result = transfer_light(draft, draft * (1 + 0.4 * object_.unsqueeze(1)), draft, wide, NOWHERE, wide)
+    assert float((result - draft)[0, :, 26:38, 40:50].min()) > 0.02
+    assert float((result - draft)[0, :, object_[0] == 0].abs().max()) < 1e-5
+
+
 def test_a_shadow_reaches_the_object_that_casts_it() -> None:
     draft, lossy = pictures()
     object_, shadow = box(slice(16, 40), slice(30, 60)), box(slice(40, 56), slice(30, 60))
@@ -119,7 +130,8 @@ def test_an_object_that_the_model_draws_too_large_leaves_no_colour_beside_it() -
     object_ = box(slice(16, 48), slice(30, 60))
     larger = box(slice(16, 48), slice(30, 60 + BESIDE)).unsqueeze(1)
     red = torch.tensor([0.2, -0.1, -0.1]).view(1, 3, 1, 1)
-    gained = (transfer_light(draft, lossy + red * larger, lossy, object_, NOWHERE, object_) - draft)[0, :, 24:40, 60 : 60 + BESIDE]
+    bright = draft + 0.25 * object_.unsqueeze(1)
+    gained = (transfer_light(bright, lossy + red * larger, lossy, object_, NOWHERE, object_) - bright)[0, :, 24:40, 60 : 60 + BESIDE]
     assert 0 < float((gained[0] - gained[1]).max()) <= 0.3 * COLOUR + 1e-5
 
 
