@@ -75,17 +75,17 @@ def test_templates_are_listed(installed: Server) -> None:
         assert installed.client.get_bytes(f"/api/workflow_templates/{PACK_NAME}/{name}.jpg").startswith(b"\xff\xd8")
 
 
-def test_sample_pictures_are_in_the_input_folder(installed: Server) -> None:
+def test_samples_are_in_the_input_folder(installed: Server) -> None:
     """Copied when the pack is loaded, whole, and offered by the Load nodes that the templates use."""
-    shipped = sorted((WORKFLOWS / "inputs").glob("*.png"))
-    assert shipped, "no picture is shipped"
-    for picture in shipped:
-        assert (installed.base / "input" / picture.name).read_bytes() == picture.read_bytes()
+    shipped = sorted((WORKFLOWS / "inputs").iterdir())
+    for sample in shipped:
+        assert (installed.base / "input" / sample.name).read_bytes() == sample.read_bytes()
     info = installed.client.object_info()
-    for node, widget in (("LoadImage", "image"), ("LoadImageMask", "image")):
+    for node, widget, kind in (("LoadImage", "image", ".png"), ("LoadImageMask", "image", ".png"), ("LoadVideo", "file", ".mp4")):
         choices = info[node]["input"]["required"][widget][0]
         choices = info[node]["input"]["required"][widget][1]["options"] if choices == "COMBO" else choices
-        assert {picture.name for picture in shipped} <= set(choices)
+        wanted = {sample.name for sample in shipped if sample.suffix == kind}
+        assert wanted and wanted <= set(choices), node
 
 
 @pytest.mark.parametrize("node_id", NODE_IDS)

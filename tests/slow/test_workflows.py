@@ -54,7 +54,10 @@ def test_shipped_workflow_edits_its_picture(server: Server, file: Path) -> None:
 
 @pytest.mark.parametrize("file", OF_FILES, ids=lambda file: file.stem)
 def test_a_template_of_todays_models_runs_on_comfyuis_own_classes(server: Server, file: Path) -> None:
-    """What random weights make is noise, so what is asked is where it is: in the object's new place in every frame, and not elsewhere."""
+    """What random weights make is noise, so what is asked is where it is: in the object's new place, in every frame.
+
+    Not elsewhere in stills; Wan's VAE, being random, spreads some of it over all of a frame.
+    """
     graph = with_random_models(workflow.load(file), vae="own")
     prompt = workflow.to_prompt(graph, server.client.object_info(), file.name)
     (composite,) = workflow.of_type(prompt, "DragonComposite")
@@ -73,6 +76,6 @@ def test_a_template_of_todays_models_runs_on_comfyuis_own_classes(server: Server
         mask = np.asarray(picture.convert("L")) > 128
     place = np.roll(mask, prompt[move]["inputs"]["dx"], 1)
     for old, new in zip(before, after, strict=True):
-        assert np.abs(new - old)[place].mean() > 10
-        assert np.median(np.abs(new - old)[~(mask | place)]) <= 1
+        changed, elsewhere = np.abs(new - old)[place].mean(), np.median(np.abs(new - old)[~(mask | place)])
+        assert changed > max(10, 2 * elsewhere) and (elsewhere <= 1 or len(after) > 1)
     assert {image.node_id for image in result.images} >= {*workflow.of_type(prompt, "SaveImage"), *workflow.of_type(prompt, "SaveVideo")}
