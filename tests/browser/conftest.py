@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dev import environment, pack
+from dev import environment
 from dev.paths import PACK_NAME, WORKFLOWS
 from dev.server import Server, copy_inputs, running
-from tests.support import random_loaders
+from tests.support.servers import install
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update"]
@@ -40,12 +40,6 @@ MARKS = {"magenta": ((255, 0, 255), (120.5, 90.5)), "lime": ((0, 255, 0), (500.5
 START = 240_000
 
 Place = tuple[float, float]
-
-
-def install(custom_nodes: Path) -> None:
-    """The pack, and models in the place of files that nobody has here."""
-    pack.install_release(custom_nodes)
-    random_loaders.install(custom_nodes)
 
 
 @pytest.fixture(scope="session")

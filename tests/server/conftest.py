@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from dev import environment, pack
+from dev import environment
 from dev.environment import Environment
 from dev.paths import WORKFLOWS
 from dev.server import Server, copy_inputs, running
-from tests.support import random_loaders
+from tests.support.servers import install
 
 
 @pytest.fixture(scope="session")
@@ -21,10 +20,6 @@ def comfy_environment() -> Environment:
 
 @pytest.fixture(scope="session")
 def server(comfy_environment: Environment) -> Iterator[Server]:
-    def install(custom_nodes: Path) -> None:
-        pack.install_release(custom_nodes)
-        random_loaders.install(custom_nodes)
-
     with running(comfy_environment, install=install) as started:
         copy_inputs(started, WORKFLOWS / "inputs")
         yield started

@@ -10,21 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dev import environment, pack, workflow
+from dev import environment, workflow
 from dev.paths import WORKFLOWS
 from dev.server import Server, copy_inputs, running
-from tests.support import random_loaders
 from tests.support.random_loaders import loaders, saved, with_random_models
+from tests.support.servers import install
 
 SHIPPED = sorted(WORKFLOWS.glob("*.json"))
 #: Of today's models: in the place of files nobody has here they get small random models.
 OF_FILES = [file for file in SHIPPED if loaders(workflow.load(file))]
 BUNDLED = [file for file in SHIPPED if file not in OF_FILES]
-
-
-def install(custom_nodes: Path) -> None:
-    pack.install_release(custom_nodes)
-    random_loaders.install(custom_nodes)
 
 
 @pytest.fixture(scope="module")
