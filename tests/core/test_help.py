@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import json
 import re
 from pathlib import Path
@@ -91,3 +93,69 @@ def test_messages_are_quoted_as_they_are_said(node: str) -> None:
         if theirs != ours:
             pair = (ours.lower(), theirs.lower())
             assert any(said.startswith(pair[0]) and spoken.startswith(pair[1]) for said, spoken in zip(*words, strict=True)), theirs
+
+
+Words = tuple[str, ...]
+#: What a message leaves to the case: a number, a name, a size.
+OPEN = "…"
+
+
+def literal(node: ast.AST) -> str | None:
+    """A text of the program, `OPEN` where it puts a value; None for what is no text."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.JoinedStr):
+        return "".join(literal(part) or OPEN for part in node.values)
+    return None
+
+
+def words(text: str) -> Words:
+    plain = re.sub(r"\([^)]*\)|[`,:;.]", " ", re.sub(r"%[ds]|%\.\df|\{\w+\}", OPEN, text.lower()))
+    return tuple(OPEN if OPEN in word or re.fullmatch("[mn]|w×h", word) else word for word in plain.split())
+
+
+@functools.cache
+def said() -> frozenset[Words]:
+    """All texts of the nodes, of what they stand on, and of the canvas."""
+    files = [file for part in ("nodes", "dragon_core") for file in (ROOT / part).rglob("*.py")]
+    texts = [literal(node) for file in files for node in ast.walk(ast.parse(file.read_text("utf-8")))]
+    return frozenset(filter(None, (words(text) for text in (*texts, *tables()[0].values()) if text)))
+
+
+def words_in_common(text: Words, quoted: Words) -> int:
+    """How many words of a quotation stand in a text, in their order and one after another but for what either leaves open; negative if
+    it is not in there.
+    """
+
+    @functools.cache
+    def most(i: int, j: int) -> int:
+        if j == len(quoted):
+            return 0
+        if i == len(text):
+            return 0 if set(quoted[j:]) == {OPEN} else -len(quoted)
+        if OPEN in (text[i], quoted[j]):
+            return max(most(i + 1, j), most(i, j + 1), most(i + 1, j + 1))
+        return 1 + most(i + 1, j + 1) if text[i] == quoted[j] else -len(quoted)
+
+    return max(most(start, 0) for start in range(len(text)))
+
+
+def nobody_says(page: str) -> list[str]:
+    """Messages in the tables of a page, several in a row parted by " / ", that are in no text of the program: two fifths of their
+    words at least, the others may be what it puts in.
+    """
+    quotations = [quoted for row in messages(page) for quoted in row.split(" / ")]
+    return [
+        quoted
+        for quoted in quotations
+        if all(words_in_common(text, words(quoted)) < 0.4 * sum(word != OPEN for word in words(quoted)) for text in said())
+    ]
+
+
+@pytest.mark.parametrize("node", PAGES)
+def test_messages_that_are_explained_are_said(node: str) -> None:
+    assert nobody_says(english(node)) == []
+
+
+def test_messages_in_the_readme_are_said() -> None:
+    assert nobody_says((ROOT / "README.md").read_text("utf-8")) == []
