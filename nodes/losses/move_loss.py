@@ -31,7 +31,7 @@ class DragonMoveLoss(io.ComfyNode):
             **searched_as("move object", "drag", "DragonDiffusion"),
             description="Moves what the mask covers by dx, dy pixels. Chain several to move several objects in one run.",
             inputs=[
-                io.Mask.Input("mask", tooltip="White over the object (with its shadow), as large as the picture."),
+                io.Mask.Input("mask", tooltip="White over the object, rather too wide than too narrow; as large as the picture."),
                 io.Int.Input("dx", default=64, min=-8192, max=8192, tooltip="Pixels to the right; negative is left."),
                 io.Int.Input("dy", default=0, min=-8192, max=8192, tooltip="Pixels down; negative is up."),
                 weight("w_edit", weights.edit, "Pull of the object towards its new place."),
