@@ -117,7 +117,6 @@ def main() -> None:
     device = host.device
     if host.processes > 1:
         dist.init_process_group("gloo")
-    leader = host.rank == 0
     vocabulary = networks.vocabulary()
     model, average = (laid_out(Mini(vocabulary).to(device)) for _ in range(2))
     log.info("%.1f M parameters in the UNet", sum(p.numel() for p in model.unet.parameters()) / 1e6)
@@ -151,11 +150,12 @@ def main() -> None:
     held = (held.clone() - mean) / std
     log.info("begins at %d images", seen)
     began, first, running = time.monotonic(), seen, list[Tensor]()
+    usual_step = args.batch * host.processes  # in images; one on close-ups takes twice as many
     done = seen / args.images if args.minutes is None else 0.0
     g = torch.Generator(device)
     while done < 1:
         g.manual_seed(seen + host.rank)
-        rate = min(1.0, (seen - warmed) / (200 * args.batch * host.processes) + 0.01)
+        rate = min(1.0, (seen - warmed) / (200 * usual_step) + 0.01)
         if args.anneal:
             rate *= 0.03 + 0.97 * min(1.0, (1 - done) / args.anneal)
         while len(pool.raw) * host.processes * args.uses < seen - warmed:
@@ -176,7 +176,7 @@ def main() -> None:
         noise = torch.randn(z.shape, generator=g, device=device)
         running.append(step(args.lr * rate, z, words, timesteps, noise))
         before, seen = seen, seen + batch * host.processes
-        decay = min(0.9995, 1 - 30 / (seen / (args.batch * host.processes) + 60))
+        decay = min(0.9995, 1 - 30 / (seen / usual_step + 60))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
         elapsed = time.monotonic() - began
@@ -187,9 +187,9 @@ def main() -> None:
             skipped = int((~losses.isfinite()).sum())
             if 2 * skipped > len(losses):
                 raise RuntimeError(f"{skipped} of {len(losses)} steps had no finite loss at {seen} images. {CHECKPOINT} is from before.")
-            if leader:
+            if host.rank == 0:
                 log.info("%d images  loss %.4f  %.1f images/s  skipped %d", seen, losses.nanmean(), (seen - first) / elapsed, skipped)
-        if leader and (seen // args.save_every != before // args.save_every or done >= 1):
+        if host.rank == 0 and (seen // args.save_every != before // args.save_every or done >= 1):
             value = heldout_loss(average, held, held_tokens, acp)
             if not math.isfinite(value):
                 raise RuntimeError(f"The held-out loss is {value} at {seen} images. {CHECKPOINT} is from before.")

@@ -117,9 +117,9 @@ class Edit(ABC):
         """This edit with its tensors on ``device``, each picture's mask repeated for ``repeats`` rows of a batch."""
         return self._masked(lambda mask: for_rows(mask, device, repeats))
 
-    def _masked(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """This edit with its masks changed."""
-        masks = {name: getattr(self, name) for name in self.masks}
+    def _masked(self, change: Callable[[Tensor], Tensor], *others: str) -> Self:
+        """This edit with its masks changed, and with them those that are named."""
+        masks = {name: getattr(self, name) for name in (*self.masks, *others)}
         return replaced(self, **{name: change(mask) for name, mask in masks.items() if mask is not None})
 
     @abstractmethod
@@ -227,7 +227,7 @@ class ReferenceTask(Task, ReferenceEdit):
         return replaced(self, reference_mask=window.taken_mask(self.reference_mask))
 
     def on(self, device: torch.device, repeats: int) -> Self:
-        return replaced(super().on(device, repeats), reference_mask=for_rows(self.reference_mask, device, repeats))
+        return self._masked(lambda mask: for_rows(mask, device, repeats), "reference_mask")
 
     def reference_region(self, size: tuple[int, int]) -> Tensor:
         return on_grid(self.reference_mask, size)

@@ -84,11 +84,11 @@ class TokenMap:
         rows, columns = (torch.where(foreign, there, here) for there, here in zip(theirs or (height, width), (height, width), strict=True))
         inside = (come_from[:, 0] >= 0) & (come_from[:, 0] < rows) & (come_from[:, 1] >= 0) & (come_from[:, 1] < columns)
         moved = moved & inside
-        touched = (source > FAINT) | (target > FAINT)
+        support = (source > FAINT) | (target > FAINT)
         origin = come_from[:, 0] * columns + come_from[:, 1] + torch.where(foreign, height * width, 0)
         origin = torch.where(inside, origin, own[0] * width + own[1])
         shift = F.pad(torch.where(moved.unsqueeze(1), own - come_from, 0).movedim(1, -1), (1, 0))  # no edit leads to another frame
-        parts = (origin, shift, moved | ~touched, moved, (source > FAINT) & ~moved & (target < COVERED))
+        parts = (origin, shift, moved | ~support, moved, (source > FAINT) & ~moved & (target < COVERED))
         return cls(*(part.flatten(1, 2) for part in parts))
 
     def of_frames(self, frames: int, second: tuple[int, int, int] = (1, 0, 0)) -> TokenMap:
