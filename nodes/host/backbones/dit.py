@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import comfy.model_patcher
@@ -17,10 +17,10 @@ from ....dragon_core.diffusion.sharing import Sharing
 from ....dragon_core.edits.base import Edit
 from ....dragon_core.edits.token_map import TokenMap
 from ....dragon_core.errors import DragonError
-from ..tokens import SHARING
+from ..tokens import SHARING, STATE
 from .base import Backbone, Options, SharedAttention
 from .keys import Calls, KeyExchange, SharedKeys, overriding
-from .token_layout import TokenLayout, patch_size, rotary_embeddings
+from .token_layout import Shapes, TokenLayout, patch_size, rotary_embeddings
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +87,7 @@ class KeySharing(SharedAttention):
     def collecting(self, options: Options, latent: Tensor, ends: bool = False) -> Iterator[tuple[Options, Calls]]:
         layout, tokens = self._layout(latent), Calls()
         exchange = KeyExchange(layout, self.how, self.calls, collected=tokens)
-        with self._observed(layout, options):
-            yield _with(options, exchange), tokens
+        yield _with(options, exchange), tokens
         if self.calls == 0:  # now that it is known how many there are, only those of the window are kept
             self.calls = exchange.seen
             for call in [call for call in tokens if not self.how.in_block(call, self.calls)]:
@@ -109,8 +108,7 @@ class KeySharing(SharedAttention):
             yield options
             return
         layout = self._layout(latent)
-        with self._observed(layout, options):
-            yield _with(options, KeyExchange(layout, self.how, self.calls, shared=SharedKeys(tokens, *self._map(latent, layout))))
+        yield _with(options, KeyExchange(layout, self.how, self.calls, shared=SharedKeys(tokens, *self._map(latent, layout))))
 
     def _layout(self, latent: Tensor) -> TokenLayout:
         shape = latent.shape[1:]
@@ -128,23 +126,35 @@ class KeySharing(SharedAttention):
             self.map = (token_map, torch.stack([layout.offsets(shift) for shift in token_map.shift]))
         return self.map
 
-    @contextmanager
-    def _observed(self, layout: TokenLayout, options: Options) -> Iterator[None]:
-        """Positions are observed as the model makes them. A compiled model shows them when it runs uncompiled, which it does once."""
-        compiled = _compiled(options)
-        with ExitStack() as stack:
-            if compiled and not layout.starts:
-                layout.extrapolates = True
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
-            if not compiled or not layout.starts:
-                stack.enter_context(layout.observing())
-            yield
-
 
 def _with(options: Options, exchange: KeyExchange) -> Options:
-    return {**options, "transformer_options": overriding(options.get("transformer_options", {}), exchange)}
+    """Model options with which each evaluation, of which there may be one for each prompt, is laid out and counted by itself."""
+    transformer = overriding(options.get("transformer_options", {}), exchange)
+    wrappers = dict(transformer.get("wrappers", {}))
+    kind = comfy.patcher_extension.WrappersMP.APPLY_MODEL
+    others: dict[Any, Any] = wrappers.get(kind, {})
+
+    def evaluated(executor: Any, *args: Any, **kwargs: Any) -> Tensor:
+        network = executor.class_obj.diffusion_model
+        compiled = COMPILED in others or hasattr(network, "_orig_mod")
+        with exchange.evaluation(_shapes((args, kwargs)), uncompiled if compiled else nullcontext):
+            output: Tensor = executor(*args, **kwargs)
+        return output
+
+    wrappers[kind] = {STATE: [evaluated], **others}
+    return {**options, "transformer_options": {**transformer, "wrappers": wrappers}}
 
 
-def _compiled(options: Options) -> bool:
-    wrappers: dict[Any, dict[str, Any]] = options.get("transformer_options", {}).get("wrappers", {})
-    return COMPILED in wrappers.get(comfy.patcher_extension.WrappersMP.APPLY_MODEL, {})
+def uncompiled() -> AbstractContextManager[object]:
+    """Inside, what was compiled runs as it was written."""
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+def _shapes(given: Any) -> Shapes:
+    """Of all tensors in what a model is given, in their order; its options are not looked into."""
+    if isinstance(given, Tensor):
+        return (given.shape,)
+    if isinstance(given, dict):
+        given = [value for name, value in given.items() if name != "transformer_options"]
+    return tuple(shape for each in given for shape in _shapes(each)) if isinstance(given, list | tuple) else ()

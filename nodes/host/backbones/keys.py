@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from ....dragon_core.errors import DragonError
 from ..gradients import ATTENTION
 from ..memory import KEEP_FREE
 from ..tokens import STATE
-from .token_layout import TokenLayout
+from .token_layout import Shapes, TokenLayout
 
 Attention = Callable[..., Tensor]
 Options = dict[str, Any]
@@ -61,7 +62,7 @@ class SharedKeys:
 
 @dataclass
 class KeyExchange:
-    """One evaluation's attention: its keys and values are collected, or those of the known pictures are shown to it.
+    """Attention in evaluations: their keys and values are collected, or those of the known pictures are shown to them.
 
     calls: how many attention calls of an evaluation see the picture; 0 before the first one is through. seen: so far in this one.
     """
@@ -73,6 +74,13 @@ class KeyExchange:
     shared: SharedKeys | None = None
     theirs: Attention | None = None
     seen: int = 0
+
+    @contextmanager
+    def evaluation(self, given: Shapes, uncompiled: Callable[[], AbstractContextManager[object]]) -> Iterator[None]:
+        """See :meth:`TokenLayout.evaluation`; calls are counted anew."""
+        self.seen = 0
+        with self.layout.evaluation(given, uncompiled):
+            yield
 
     def __call__(self, attend: Attention, query: Tensor, key: Tensor, value: Tensor, heads: int, *rest: Any, **named: Any) -> Tensor:
         """ComfyUI's attention functions take (B, heads, L, D), or (B, L, heads · D) where ``skip_reshape`` is not given; keys and values

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,31 +52,31 @@ def token_size(network: nn.Module, channels: int) -> int | None:
     return 1 if size is not None and getattr(network, "out_channels", None) == channels / size**2 else size
 
 
+#: What tells evaluations apart whose tokens are laid out alike: the shapes of all tensors that the model is given.
+Shapes = tuple[torch.Size, ...]
+
+
 @dataclass
 class TokenLayout:
     """Where the picture's tokens are in sequences of each length, observed in the positions that the model gives to its own embedding.
 
-    network: the whole of it, one call of which is one evaluation. token: cells along each side of one. grid: (frames, rows, columns) of
-    tokens. starts: where they begin, by the sequence's length. text_first, after: whether the prompt comes before them, and how many
-    tokens there are behind them then. axes, steps: on which axis of positions frames, rows and columns count, and by how much. first: that
-    of the first token in this evaluation, which in some models goes by the length of the prompt. extrapolates: whether a length that was
-    not observed is laid out like one that was, which is needed where a model is compiled and shows nothing. before, others: tokens that
-    this evaluation has given positions to without the picture, and how many those ever were at once.
+    token: cells along each side of one. grid: (frames, rows, columns) of tokens. axes, steps: on which axis of positions frames, rows and
+    columns count, and by how much.
+
+    Of the evaluation that is under way: starts, where they begin, by the sequence's length; first, the position of the first one, which in
+    some models goes by the length of the prompt; others, how many tokens were given positions without the picture, each time. known:
+    starts and first of evaluations that were observed.
     """
 
-    network: nn.Module
     token: int
     grid: tuple[int, int, int]
     rotary: nn.Module | None
-    starts: dict[int, int] = field(default_factory=dict)
-    text_first: bool = True
-    after: int = 0
     axes: tuple[int, ...] = (0, 0, 0)
     steps: tuple[float, ...] = (0.0, 0.0, 0.0)
+    starts: dict[int, int] = field(default_factory=dict)
     first: tuple[float, ...] = ()
-    extrapolates: bool = False
-    before: int = 0
-    others: set[int] = field(default_factory=set)
+    others: list[int] = field(default_factory=list)
+    known: dict[Shapes, tuple[dict[int, int], tuple[float, ...]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, network: nn.Module, latent: torch.Size) -> TokenLayout:
@@ -85,7 +85,7 @@ class TokenLayout:
         if token is None or len(rotary) > 1:
             raise DragonError("keys and values of this model cannot be shared: sample with the model before DragonCrossAttnPatch")
         frames = latent[2] if len(latent) == 5 else 1
-        return cls(network, token, (frames, -(-latent[-2] // token), -(-latent[-1] // token)), rotary[0] if rotary else None)
+        return cls(token, (frames, -(-latent[-2] // token), -(-latent[-1] // token)), rotary[0] if rotary else None)
 
     @property
     def tokens(self) -> int:
@@ -96,59 +96,56 @@ class TokenLayout:
 
         Without a rotary embedding there is nothing to observe: the prompt comes first in all such families (SD3, AuraFlow).
         """
-        if length in self.starts:
-            return self.starts[length]
-        if self.rotary is not None and not (self.extrapolates and self.starts):
-            return None
-        begin = length - self.tokens - self.after if self.text_first else 0
-        return begin if begin >= 0 and length >= self.tokens else None
+        if self.rotary is None:
+            return length - self.tokens if length >= self.tokens else None
+        return self.starts.get(length)
 
     @contextmanager
-    def observing(self) -> Iterator[None]:
-        """Observes the positions of the evaluations made inside."""
+    def evaluation(self, given: Shapes, uncompiled: Callable[[], AbstractContextManager[object]] = nullcontext) -> Iterator[None]:
+        """One evaluation of tensors of such shapes. Positions go by those alone, so they are observed once, in a model that runs
+        ``uncompiled``: compiled, it would not show them.
+        """
         if self.rotary is None:
             yield
             return
+        if given not in self.known:
+            self.starts, self.others = {}, []
+            with uncompiled(), self._observing(self.rotary):
+                yield
+            self.known[given] = (self.starts, self.first)
+            return
+        self.starts, self.first = self.known[given]
+        yield
 
+    @contextmanager
+    def _observing(self, rotary: nn.Module) -> Iterator[None]:
         def look(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             self._observe(args[0] if args else next(iter(kwargs.values())))
 
-        def begin(_module: nn.Module, _args: tuple[Any, ...]) -> None:
-            self.before = 0
-
-        with ExitStack() as hooks:
-            hooks.callback(self.network.register_forward_pre_hook(begin).remove)
-            hooks.callback(self.rotary.register_forward_pre_hook(look, with_kwargs=True).remove)
+        hook = rotary.register_forward_pre_hook(look, with_kwargs=True)
+        try:
             yield
+        finally:
+            hook.remove()
 
     def _observe(self, ids: Tensor) -> None:
         """From positions (…, L, axes) of all tokens, or first of the prompt's and then of the picture's."""
         length = ids.shape[-2]
         positions = ids.detach().reshape(-1, length, ids.shape[-1])[0].cpu().double()
-        begin = next((begin for begin in self._possible(length) if self._is_picture(positions, begin)), None)
+        begin = next((begin for begin in range(length - self.tokens + 1) if self._is_picture(positions, begin)), None)
         if begin is None:
-            self.before += length
-            self.others.add(length)
+            self.others.append(length)
             self.starts.pop(length, None)  # either could be meant
             return
         self.first = tuple(positions[begin].tolist())
-        self.after = length - begin - self.tokens
-        self.text_first = self.before + begin > 0 or self.after == 0
-        together, alone = self.before + length, length - begin
-        self.starts[together] = self.before + begin
-        if alone not in (together, together - alone, *self.others):  # in refiners before the joint layers, as Lumina's
+        before, alone = sum(self.others), length - begin
+        self.starts[before + length] = before + begin
+        if alone not in (before + length, before + begin, *self.others):  # in refiners before the joint layers, as Lumina's
             self.starts[alone] = 0
-
-    def _possible(self, length: int) -> Iterable[int]:
-        """Where the picture may begin among so many tokens, the likeliest first."""
-        known = self.starts.get(self.before + length, self.before) - self.before
-        return (known, *range(length - self.tokens + 1)) if length >= self.tokens else ()
 
     def _is_picture(self, positions: Tensor, begin: int) -> bool:
         """Whether positions (L, axes) from there on are those of a grid of this size; if so, its axes and steps are kept."""
         part = positions[begin : begin + self.tokens]
-        if begin < 0 or len(part) < self.tokens:
-            return False
         grid = part.view(*self.grid, -1)
         frame, row, column = (_step(grid.diff(dim=along)) for along in range(3))
         if row is None or column is None or (row[0] == column[0] and min(self.grid[1:]) > 1):

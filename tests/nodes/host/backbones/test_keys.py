@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import comfy.patcher_extension
 import pytest
 import random_transformers
 import torch
 from random_transformers import (
     FLUX_DEV,
     HUNYUAN_VIDEO,
+    LUMINA_2,
     PICTURES,
     QWEN_IMAGE,
     SD35_MEDIUM,
@@ -174,8 +176,8 @@ def test_keys_made_beside_a_prompt_of_another_length(family: Transformer, made: 
     with run.collecting(options, x) as (collecting, tokens):
         evaluate(model, random_transformers.conditioning(family, 0), x, SIGMA, collecting)
     long = random_transformers.conditioning(family, 0, words=40)
-    with run._layout(x).observing():
-        plain = evaluate(model, long, x, SIGMA, options)
+    with run.collecting(options, x) as (collecting, _):
+        plain = evaluate(model, long, x, SIGMA, collecting)
     with run.sharing(options, x, tokens) as sharing:
         output = evaluate(model, long, x, SIGMA, sharing)
     assert float((output - plain).abs().max()) < 1e-5 * float((plain - x).std())
@@ -184,7 +186,7 @@ def test_keys_made_beside_a_prompt_of_another_length(family: Transformer, made: 
 def test_fewer_heads_for_keys_than_for_queries(pack: Any) -> None:
     """Where all heads come in one dimension and keys have half as many (grouped queries), heads are as wide as the queries' are."""
     keys, sharing = pack.submodule("nodes.host.backbones.keys"), pack.submodule("dragon_core.diffusion.sharing").Sharing()
-    layout = pack.submodule("nodes.host.backbones.token_layout").TokenLayout(torch.nn.Identity(), 1, (1, 2, 3), None)
+    layout = pack.submodule("nodes.host.backbones.token_layout").TokenLayout(1, (1, 2, 3), None)
     query, key, value = (torch.randn(1, 10, heads * 4) for heads in (4, 2, 2))
     collected: dict[int, Any] = {}
     exchange = keys.KeyExchange(layout, sharing, collected=collected)
@@ -262,20 +264,45 @@ def test_what_is_held_of_an_evaluation(family: Transformer, made: Any, evaluate:
     assert late == everything[len(everything) // 2 :]
 
 
-@pytest.mark.parametrize("family", [FLUX_DEV], ids=str)
-def test_a_compiled_model(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
-    """Compiled, the same is shared: positions are seen in the first evaluation, and a prompt of another length is laid out alike."""
+@pytest.mark.parametrize("how", ["its node", "a patched object"])
+@pytest.mark.parametrize("family", [FLUX_DEV, LUMINA_2, Z_IMAGE_LIKE, QWEN_IMAGE], ids=str)
+def test_a_compiled_model(family: Transformer, how: str, made: Any, evaluate: Any, shared: Any, token_map: Any) -> None:
+    """Compiled, the same is shared at the same positions, under prompts longer and shorter than the source's, one of them a second time."""
     from comfy_api.torch_helpers import set_torch_compile_wrapper
 
     compiled = made(family).clone()
-    set_torch_compile_wrapper(compiled, backend="eager")
+    if how == "its node":
+        set_torch_compile_wrapper(compiled, backend="eager")
+    else:
+        compiled.add_object_patch("diffusion_model", torch.compile(compiled.get_model_object("diffusion_model"), backend="eager"))
     x, other = (random_transformers.latent(family, seed)["samples"] for seed in (3, 4))
+    prompts = [random_transformers.conditioning(family, seed, words=words) for seed, words in enumerate((7, 40, 12, 100, 40))]
     outputs = []
     for model in (made(family), compiled):
-        run, options = shared(family), model.model_options
+        run, options = shared(family), {"transformer_options": {"wrappers": comfy.patcher_extension.copy_nested_dicts(model.wrappers)}}
         with run.collecting(options, x) as (collecting, tokens):
-            evaluate(model, random_transformers.conditioning(family, 0), x, SIGMA, collecting)
-        with run.sharing(options, x, tokens) as sharing:
-            outputs.append(evaluate(model, random_transformers.conditioning(family, 1, words=12), other, SIGMA, sharing))
-    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-5, rtol=1e-5)
+            evaluate(model, prompts[0], x, SIGMA, collecting)
+        seen(run, token_map(run._layout(x).tokens, DOWN, RIGHT), x)
+        outputs.append([])
+        for prompt in prompts:
+            with run.sharing(options, x, tokens) as sharing:
+                outputs[-1].append(evaluate(model, prompt, other, SIGMA, sharing))
+    for uncompiled, same in zip(*outputs, strict=True):
+        torch.testing.assert_close(same, uncompiled, atol=1e-5, rtol=1e-5)
     assert not any(module._forward_pre_hooks for module in made(family).model.diffusion_model.modules())
+
+
+@pytest.mark.parametrize("family", [FLUX_DEV, SD35_MEDIUM, LUMINA_2, Z_IMAGE_LIKE, QWEN_IMAGE, WAN_VIDEO], ids=str)
+def test_prompts_that_are_evaluated_one_after_another(family: Transformer, made: Any, evaluate: Any, shared: Any) -> None:
+    """Prompts of different lengths are not evaluated as one batch: what is shared is shown to the negative one, too."""
+    model, x = made(family), random_transformers.latent(family, 3)["samples"]
+    first, second = (random_transformers.conditioning(family, seed, words=words) for seed, words in ((1, 40), (2, 12)))
+    other, run = random_transformers.latent(family, 4)["samples"], shared(family)
+    with run.collecting({}, x) as (collecting, tokens):
+        evaluate(model, random_transformers.conditioning(family, 0), x, SIGMA, collecting)
+    with run.sharing({}, x, tokens) as sharing:
+        alone = evaluate(model, second, other, SIGMA, sharing)
+    with run.sharing({}, x, tokens) as sharing:
+        evaluate(model, first, other, SIGMA, sharing)
+        assert torch.equal(evaluate(model, second, other, SIGMA, sharing), alone)
+    assert not torch.equal(alone, evaluate(model, second, other, SIGMA, {}))
