@@ -1,4 +1,6 @@
-"""Transformers whose weights are kept in eight bits, as float8 and GGUF files have them: edited as the same values in float32 are."""
+"""Transformers whose weights are kept in eight bits, as float8 and GGUF files have them, or are cast when they are used, as with --novram:
+edited as the same values in float32 that lie in memory are.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import comfy.ops
+import comfy.patcher_extension
 import pytest
 import random_transformers
 import torch
@@ -51,7 +54,26 @@ def packed(family: Transformer) -> tuple[Any, Any]:
     return kept, plain
 
 
-@pytest.mark.parametrize("make", [float8, packed])
+def offloaded(family: Transformer) -> tuple[Any, Any]:
+    """A model as on a card that has no room for it, none of its weights resident, and one that lies in memory; both with a LoRA.
+
+    How ComfyUI does that to a model that was loaded before: each layer casts its weight, and adds the LoRA to it, when it is used.
+    """
+    models = random_transformers.make(family), random_transformers.make(family)
+    weights = {name: w for name, w in models[0].model_state_dict().items() if name.endswith(".weight") and w.ndim == 2}
+    for model in models:
+        generator = torch.Generator().manual_seed(9)
+        lora = {name: (0.1 * w.std() * torch.randn(w.shape, generator=generator),) for name, w in weights.items()}
+        assert set(model.add_patches(lora)) == set(weights)
+
+    def unload(patcher: Any, *_: Any) -> None:
+        assert patcher.partially_unload(patcher.offload_device, 2 * patcher.model_size()) > patcher.model_size() / 2
+
+    models[0].add_callback(comfy.patcher_extension.CallbacksMP.ON_LOAD, unload)
+    return models
+
+
+@pytest.mark.parametrize("make", [float8, packed, offloaded])
 @pytest.mark.parametrize("family", [FLUX_DEV, Z_IMAGE_LIKE, QWEN_IMAGE, WAN_VIDEO], ids=str)
 def test_an_edit_is_that_of_the_same_values_in_float32(
     family: Transformer, make: Callable[[Transformer], tuple[Any, Any]], run: Any
@@ -72,6 +94,8 @@ def test_an_edit_is_that_of_the_same_values_in_float32(
         (patched,) = run("DragonCrossAttnPatch", model=model, branch=branch, **every)
         given = {"positive": positive, "negative": negative, "branch": branch, "energy": energy}
         edited.append(run("DragonSampler", model=patched, cfg=2.0, hold_object_until=0.3, **given)[0]["samples"])
+    if make is offloaded:
+        assert models[0].lowvram_patch_counter() > 0 and not models[1].lowvram_patch_counter()
     assert torch.isfinite(edited[0]).all()
     torch.testing.assert_close(edited[0], edited[1], atol=1e-4, rtol=1e-4)
     for name, value in models[0].model.diffusion_model.state_dict().items():
