@@ -28,6 +28,7 @@ args.cpu = not torch.cuda.is_available()
 from benchmarks.cases import Case, Mask, Picture  # noqa: E402
 from benchmarks.cost import Meter  # noqa: E402
 from benchmarks.flow_model import as_flow  # noqa: E402
+from benchmarks.model_files import ModelFiles  # noqa: E402
 from benchmarks.settings import SettingError, Settings  # noqa: E402
 
 comfyui_version: Any = importlib.import_module("comfyui_version")
@@ -46,13 +47,15 @@ T = TypeVar("T")
 class Host:
     """ComfyUI's nodes, the model under test, and a memory of what the methods of one case have in common."""
 
-    def __init__(self, checkpoint: str | None = None) -> None:
-        """``checkpoint``: a file that ComfyUI's own loader knows; None takes the bundled model, :data:`BUNDLED_FLOW` that as a flow."""
+    def __init__(self, checkpoint: str | ModelFiles | None = None) -> None:
+        """``checkpoint``: a file, or files, that ComfyUI's own loaders know; None takes the bundled model, :data:`BUNDLED_FLOW` that as a
+        flow.
+        """
         if not asyncio.run(comfy_nodes.load_custom_node(str(REPOSITORY))):
             raise RuntimeError(f"ComfyUI could not load the pack from {REPOSITORY}; see its message above.")
         self.meter = Meter()
         self._checkpoint = checkpoint
-        self._digest = checkpoint if checkpoint not in (None, BUNDLED_FLOW) else f"{_weights_digest()}{checkpoint or ''}"
+        self._digest = str(checkpoint) if checkpoint not in (None, BUNDLED_FLOW) else f"{_weights_digest()}{checkpoint or ''}"
         self._case: Case | None = None
         self._memory: dict[object, tuple[Any, Any]] = {}
 
@@ -129,9 +132,25 @@ class Host:
         """(MODEL that reports to the meter, CLIP, VAE)."""
         if self._checkpoint in (None, BUNDLED_FLOW):
             model, clip, vae = self.run("DragonMiniModel")[:3]
+        elif isinstance(self._checkpoint, ModelFiles):
+            model, clip, vae = self._of_files(self._checkpoint)
         else:
             model, clip, vae = self.run("CheckpointLoaderSimple", ckpt_name=self._checkpoint)[:3]
         return self.meter.metered(as_flow(model) if self._checkpoint == BUNDLED_FLOW else model), clip, vae
+
+    def _of_files(self, files: ModelFiles) -> tuple[Any, Any, Any]:
+        (model,) = self.run("UNETLoader", unet_name=files.diffusion_model)
+        if len(files.text_encoders) == 1:
+            (clip,) = self.run("CLIPLoader", clip_name=files.text_encoders[0], type=files.kind)
+        else:
+            first, second = files.text_encoders
+            (clip,) = self.run("DualCLIPLoader", clip_name1=first, clip_name2=second, type=files.kind)
+        return model, clip, self.run("VAELoader", vae_name=files.vae)[0]
+
+    @property
+    def cell(self) -> int:
+        """Pixels along each side of what a latent's cell covers; of other sides the VAE crops a picture."""
+        return int(self.loaded[2].spacial_compression_encode())
 
     @property
     def weights(self) -> str:

@@ -2,9 +2,10 @@
 
 ``python3 -m dev run -- -m benchmarks.dragbench --root DIR --checkpoint SD15 --dift-checkpoint SD21 --out results.json``
 
-Every picture goes through the nodes as a user would wire them: DragonInvert, DragonDragLoss with the sample's pairs and mask, and
-DragonSampler. Outputs are resized to their source's size before anything is measured. Beside results.json come the pictures and
-``results.md``. A run that was stopped goes on where it was.
+Any model that the nodes take: a checkpoint, or with ``--diffusion-model``, ``--text-encoder``, ``--text-encoder-type`` and ``--vae`` files
+of its own (FLUX, Qwen-Image, Z-Image, …). Every picture goes through the nodes as a user would wire them: DragonInvert, DragonDragLoss
+with the sample's pairs and mask, and DragonSampler. Outputs are resized to their source's size before anything is measured. Beside
+results.json come the pictures and ``results.md``. A run that was stopped goes on where it was.
 
 MD (mean distance) needs ``--dift-checkpoint``, Stable Diffusion 2.1; without it only pictures and IF are made. IF needs ``lpips``.
 """
@@ -25,6 +26,7 @@ from benchmarks import methods
 from benchmarks.cases import Case, Edit, Picture, load_picture, save_picture
 from benchmarks.dragbench import fidelity, matching, report
 from benchmarks.dragbench.samples import Sample, SampleError, find_samples, fitted, load_sample, resized
+from benchmarks.model_files import ModelFiles
 from benchmarks.settings import SettingError, Settings, parse_overrides
 from benchmarks.tasks import find_task
 
@@ -84,7 +86,7 @@ class Run:
 
     def _edit(self, sample: Sample) -> tuple[Picture, float]:
         """The edited picture in the sample's own size."""
-        asked = fitted(sample)
+        asked = fitted(sample, self.host.cell)
         edit = Edit("drag", asked.prompt, points=asked.points)
         # There is no true answer here: the source stands in its place, which nothing on this path looks at.
         case = Case(sample.name, edit, asked.source, asked.source, asked.source, asked.mask, asked.mask)
@@ -120,6 +122,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="DragBench's folder: <root>/<category>/<sample>/meta_data.pkl")
     parser.add_argument("--checkpoint", help="the edit's checkpoint, in ComfyUI's models folder (default: the bundled model)")
+    parser.add_argument("--diffusion-model", metavar="NAME", help="a file of ComfyUI's UNETLoader, in the place of --checkpoint")
+    parser.add_argument("--text-encoder", nargs="+", metavar="NAME", default=[], help="its text encoder, or two of them")
+    parser.add_argument("--text-encoder-type", metavar="TYPE", help="their type, as CLIPLoader or DualCLIPLoader calls it")
+    parser.add_argument("--vae", metavar="NAME", help="its VAE")
     parser.add_argument("--dift-checkpoint", metavar="NAME", help="a Stable Diffusion 2.1 checkpoint, for the mean distance")
     parser.add_argument("--out", type=Path, required=True, help="results.json; pictures and table go beside it")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="node inputs, as for benchmarks.ground_truth")
@@ -130,7 +136,7 @@ def main() -> None:
         samples = [load_sample(folder) for folder in find_samples(args.root)[: args.limit]]
         from benchmarks.host import Host  # ComfyUI starts here
 
-        host = Host(args.checkpoint)
+        host = Host(_model(args))
         host.check(settings)
     except (SampleError, SettingError) as error:
         parser.error(str(error))
@@ -140,6 +146,17 @@ def main() -> None:
     run.edit_all(samples)
     run.measure_all(samples, _dift(host, args.dift_checkpoint), args.dift_checkpoint or "")
     LOG.info("\n%s\n\n%s", run.table([sample.name for sample in samples]), report.PUBLISHED)
+
+
+def _model(args: argparse.Namespace) -> str | ModelFiles | None:
+    """The model that is asked for; raises :class:`SettingError`."""
+    parts = (args.diffusion_model, args.text_encoder, args.text_encoder_type, args.vae)
+    if not any(parts):
+        checkpoint: str | None = args.checkpoint
+        return checkpoint
+    if not all(parts) or len(args.text_encoder) > 2 or args.checkpoint:
+        raise SettingError("Give --checkpoint, or all of --diffusion-model, --text-encoder (one or two), --text-encoder-type and --vae.")
+    return ModelFiles(args.diffusion_model, tuple(args.text_encoder), args.text_encoder_type, args.vae)
 
 
 def _dift(host: Host, checkpoint: str | None) -> Dift | None:

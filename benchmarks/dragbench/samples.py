@@ -12,9 +12,6 @@ from benchmarks.cases import Mask, Picture, Point, load_picture
 from benchmarks.dragbench import safe_pickle
 from toy_world.render import to_bytes
 
-LATENT_CELL = 8
-"""Pixels a VAE needs the sides to be multiples of."""
-
 
 class SampleError(ValueError):
     """A folder is not a DragBench sample; the message names it, what is wrong and what to do."""
@@ -65,10 +62,10 @@ def load_sample(folder: Path) -> Sample:
     )
 
 
-def fitted(sample: Sample) -> Sample:
-    """The sample with sides that a VAE can divide, which would otherwise crop the picture: resized by a few pixels."""
+def fitted(sample: Sample, cell: int) -> Sample:
+    """The sample with sides that are whole cells of ``cell`` pixels, as a VAE would otherwise crop the picture: resized by a few pixels."""
     height, width = sample.mask.shape
-    wanted = max(1, round(width / LATENT_CELL)) * LATENT_CELL, max(1, round(height / LATENT_CELL)) * LATENT_CELL
+    wanted = max(1, round(width / cell)) * cell, max(1, round(height / cell)) * cell
     if wanted == (width, height):
         return sample
     mask = Image.fromarray(sample.mask).resize(wanted, Image.Resampling.NEAREST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import builtins
 import os
 import pickle
@@ -14,9 +15,15 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from benchmarks.cases import load_picture
 from benchmarks.dragbench import matching, report, safe_pickle
+from benchmarks.dragbench.__main__ import _model
 from benchmarks.dragbench.safe_pickle import UnsafePickleError
 from benchmarks.dragbench.samples import SampleError, find_samples, fitted, load_sample, resized
+from benchmarks.model_files import ModelFiles
+from benchmarks.settings import SettingError
+from dev import environment
+from dev.paths import REPOSITORY
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -46,7 +53,8 @@ def test_a_sample_is_read(tmp_path: Path) -> None:
 
 def test_sides_that_the_vae_cannot_divide_are_fitted_and_the_points_go_along(tmp_path: Path) -> None:
     sample = load_sample(sample_folder(tmp_path, width=52, height=36))
-    working = fitted(sample)
+    working = fitted(sample, 8)
+    assert fitted(sample, 16).source.shape == (32, 48, 3) and fitted(sample, 32).mask.shape == (32, 64)
     assert working.source.shape == (32, 48, 3) and working.mask.shape == (32, 48)
     assert working.points[0][0] == pytest.approx((10 * 48 / 52, 8 * 32 / 36))
     assert resized(working.source, (36, 52)).shape == sample.source.shape
@@ -199,3 +207,68 @@ def test_rows_come_back_from_their_file(tmp_path: Path) -> None:
     rows = {"animals/x": report.Row("a", [10.0], [3.5], [0.02], None, 1.5)}
     report.save(tmp_path / "r.json", {"device": "test"}, rows)
     assert report.load_rows(tmp_path / "r.json") == rows
+
+
+#: With a model in the place of files that nobody has here.
+OF_RANDOM_MODEL = """
+import sys
+from pathlib import Path
+from benchmarks.dragbench.__main__ import MASKS, Run
+from benchmarks.dragbench.samples import find_samples, load_sample
+from benchmarks.host import REPOSITORY, Host
+import random_models
+root, out, family = sys.argv[1:]
+host = Host()
+vae = random_models.vae(family, REPOSITORY / "mini_model" / "vae.safetensors")
+host.loaded = host.meter.metered(random_models.diffusion_model(family)), random_models.text_encoder(), vae
+Run(Path(out), host, MASKS).edit_all([load_sample(folder) for folder in find_samples(Path(root))])
+print(host.meter.read().row_forwards, host.meter.read().row_backwards)
+"""
+
+
+@pytest.mark.parametrize("family", ["Z_IMAGE_LIKE", "QWEN_IMAGE"])
+def test_a_flow_transformer_makes_a_picture(tmp_path: Path, family: str) -> None:
+    """With what the nodes ship with: no inversion and no gradient. The picture has its sample's size and differs where it may."""
+    sample = load_sample(sample_folder(tmp_path, width=130, height=94, mask=_mask(94, 130), points=[[40, 40], [80, 40]]))
+    ready, out = environment.ensure(), tmp_path / "results.json"
+    folders = (ready.comfyui.root, REPOSITORY, REPOSITORY / "tests" / "support")
+    command = [str(ready.python), "-P", "-c", OF_RANDOM_MODEL, str(tmp_path), str(out), family]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    done = subprocess.run(command, check=True, env=variables, capture_output=True, text=True)
+    forwards, backwards = map(int, done.stdout.split()[-2:])
+    assert forwards > 0 and backwards == 0
+    picture = load_picture(tmp_path / "results-pictures" / f"{sample.name}.png")
+    assert picture.shape == sample.source.shape
+    before = resized(fitted(sample, 8).source, sample.mask.shape)  # on a VAE's cells and back, which blurs noise
+    change = np.abs(picture - before).mean(-1)
+    assert change[sample.mask].mean() > 0.02 and change[:8].mean() < 0.01
+    assert report.load_rows(out).keys() == {sample.name}
+
+
+def _mask(height: int, width: int) -> np.ndarray:
+    mask = np.zeros((height, width), np.uint8)
+    mask[24:56, 24:104] = 1
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [
+        ({}, None),
+        ({"checkpoint": "sd15"}, "sd15"),
+        (
+            {"diffusion_model": "a", "text_encoder": ["b", "c"], "text_encoder_type": "flux", "vae": "d"},
+            ModelFiles("a", ("b", "c"), "flux", "d"),
+        ),
+        ({"diffusion_model": "a", "vae": "d"}, SettingError),
+        ({"checkpoint": "sd15", "diffusion_model": "a", "text_encoder": ["b"], "text_encoder_type": "wan", "vae": "d"}, SettingError),
+    ],
+)
+def test_a_model_is_one_checkpoint_or_all_of_its_files(given: dict[str, object], model: object) -> None:
+    parts = {"checkpoint": None, "diffusion_model": None, "text_encoder": [], "text_encoder_type": None, "vae": None}
+    args = argparse.Namespace(**{**parts, **given})
+    if model is SettingError:
+        with pytest.raises(SettingError, match="all of --diffusion-model"):
+            _model(args)
+    else:
+        assert _model(args) == model
