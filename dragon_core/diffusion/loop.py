@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,48 +37,41 @@ class LatentBlending:
 
     The source is known at every level, so the picture outside the edit need not drift. In the noisy first part of the schedule the
     trajectory is injected whole: the object follows the source's path at its new place.
-    path: (T + 1, B, C, h, w), the edited trajectory. outside: (M, h, w) in [0, 1], how strongly it is held after every step.
-    injected: how many of the first steps hold all of it but ``free``, (M, h, w) in [0, 1]: what edits touch that do not change the path.
-    opens_at: after those steps the hold opens where the latent leaves the path by more than so many times what it does in the median
-    outside: light, shadows and reflections that go with the edit stand out there. 0 never opens it.
+    path: (T + 1, B, C, h, w), the edited trajectory. weights: T of them, each (M, h, w) in [0, 1], how strongly it is held after a step.
+    opens_at: from the step ``opens_from`` on the hold opens where the latent leaves the path by more than so many times what it does in
+    the median where it is held: light, shadows and reflections that go with the edit stand out there. 0 never opens it.
     fresh: each level of the path has a noise of its own (:meth:`.trajectory.Trajectory.under_fresh_noise`), which a step takes over.
     """
 
     path: Tensor
-    outside: Tensor
-    injected: int = 0
-    free: Tensor | None = None
+    weights: Sequence[Tensor]
     opens_at: float = 0.0
+    opens_from: int = 0
     fresh: bool = False
-
-    def injects(self, step: int) -> bool:
-        return step < self.injected
 
     def complete(self, step: int) -> bool:
         """Whether all of the picture is held after ``step``, so that the model need not be asked."""
-        return self.injects(step) and (self.free is None or not bool(self.free.any()))
+        return bool((self.weights[step] == 1).all())
 
     def __call__(self, x: Tensor, step: int, level: int | None = None) -> Tensor:
         """``x`` after ``step``, at the next level of the path; or, gone back in time, at ``level``."""
-        weight = self.outside
-        if self.injects(step):
-            weight = torch.ones_like(weight) if self.free is None else torch.maximum(weight, 1 - self.free)
         known = self.path[step + 1 if level is None else level].to(x)
-        weight = weight.to(x)
-        if self.opens_at > 0 and not self.injects(step):
-            weight = weight * (1 - self.opening(x - known))
+        weight = self.weights[step].to(x)
+        if self.opens_at > 0 and step >= self.opens_from:
+            weight = weight * (1 - self.opening(x - known, weight))
         return (1 - weight.unsqueeze(1)) * x + weight.unsqueeze(1) * known
 
-    def opening(self, deviation: Tensor) -> Tensor:
-        """How far the hold opens, (B, h, w) in [0, 1], for a latent that is ``deviation`` (B, C, h, w) off the path.
+    def opening(self, deviation: Tensor, weight: Tensor) -> Tensor:
+        """How far a hold of ``weight`` (M, h, w) opens, (B, h, w) in [0, 1], for a latent that is ``deviation`` (B, C, h, w) off the path.
 
         Only in one piece with what is not held: a shadow touches what throws it, and a spot elsewhere is an accident.
         """
         size = F.avg_pool2d(deviation, 3, stride=1, padding=1, count_include_pad=False).square().sum(1).sqrt()
-        usual = size.masked_fill(self.outside.to(size) == 0, torch.nan).flatten(1).nanmedian(dim=1).values
+        free = weight == 0
+        usual = size.masked_fill(free, torch.nan).flatten(1).nanmedian(dim=1).values
         least = self.opens_at * usual[:, None, None].nan_to_num() + SMALLEST
         found = (size / least - 1).clamp(0, 1)
-        reached = (self.outside.to(size) == 0).to(size).expand_as(found)
+        reached = free.to(size).expand_as(found)
         for _ in range(max(found.shape[-2:])):
             reached = F.max_pool2d(reached, 3, stride=1, padding=1) * (found > 0)
         return found * reached
@@ -86,6 +79,25 @@ class LatentBlending:
     def renoised(self, x: Tensor, level: int, to: int, ratio: Tensor) -> Tensor:
         """A latent (B, C, h, w) at one level of the path under the noise that the path has at another; ``ratio``: of α there to α here."""
         return self.path[to].to(x) + ratio * (x - self.path[level].to(x))
+
+
+@dataclass(frozen=True)
+class Hold:
+    """How a run keeps to the edited trajectory: :class:`LatentBlending`, as said by who asks for it. Shares lie in [0, 1].
+
+    background: of all but the edits. object_until: of the schedule, with all that is edited in the trajectory. fresh_noise: where the
+    trajectory was renoised, each step sees it under another noise; regional SDE then has nothing to add.
+    """
+
+    background: float = 0.0
+    object_until: float = 0.0
+    fresh_noise: bool = False
+    opens_at: float = 0.0
+
+    @property
+    def follows_path(self) -> bool:
+        """Whether a run needs more of the edited trajectory than its start."""
+        return self.background > 0 or self.object_until > 0 or self.fresh_noise
 
 
 class Predictor(Protocol):

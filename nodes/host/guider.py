@@ -17,7 +17,7 @@ from torch import Tensor
 from ...dragon_core.diffusion.convention import OURS, Convention
 from ...dragon_core.diffusion.frames import as_pictures, as_video
 from ...dragon_core.diffusion.guidance import GuidanceScale
-from ...dragon_core.diffusion.loop import Prediction
+from ...dragon_core.diffusion.loop import Hold, Prediction
 from ...dragon_core.diffusion.noise_model import NoiseModel
 from ...dragon_core.diffusion.schedule import EditSchedule
 from ...dragon_core.diffusion.sharing import Sharing
@@ -53,7 +53,7 @@ class HostPrediction(Prediction):
 
 
 class DragonGuidance(comfy.samplers.CFGGuider):
-    """A GUIDER that steers the generation branch. Works with DragonEuler exactly, with SAMPLERs that keep to the levels approximately.
+    """A GUIDER that steers the generation branch. Works with Dragon Euler exactly, with SAMPLERs that keep to the levels approximately.
 
     ``edits`` may be empty and ``strength`` 0: what is left then is ComfyUI's own prediction, untouched.
     """
@@ -152,11 +152,12 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         check_start(trajectory, noise, latent_image, denoise_mask)
         chain.check_counts(self.edits, as_pictures(latent_image).shape[0])
         seed = kwargs.get("seed", args[2] if len(args) > 2 else None) or 0
-        self.run = self._prepared(latent_image, sigmas, device, seed if getattr(sampler, "fresh_noise", False) else None)
+        hold: Hold = getattr(sampler, "extra_options", {}).get("hold", Hold())  # ComfyUI's own samplers hold nothing
+        self.run = self._prepared(latent_image, sigmas, device, seed if hold.fresh_noise else None)
         try:
             process_known(self, self.run, latent_image, device, with_shapes="latent_shapes" in kwargs)
             if self.edits:
-                follows = getattr(sampler, "follows_path", False) or self.run.first > 0
+                follows = hold.follows_path or self.run.first > 0
                 self.run.path = edited_path(self.run.pictures, self.edits, self.draft, self.inner_model, seed, only_start=not follows)
             if begins(trajectory, self.inner_model, sigmas, latent_image):
                 noise, latent_image = own_start(self.run, self.inner_model, noise, latent_image, sigmas[0])
@@ -216,7 +217,7 @@ class DragonGuidance(comfy.samplers.CFGGuider):
         return as_video(guided, self.branch.trajectory.frames)
 
     def predict(self, x: Tensor, step: int, sigma: Tensor, guided: bool, options: Options, seed: int | None) -> HostPrediction:
-        """One step's prediction for DragonEuler, which other packs' PREDICT_NOISE wrappers see as they see any sampler's."""
+        """One step's prediction for Dragon Euler, which other packs' PREDICT_NOISE wrappers see as they see any sampler's."""
         kind = comfy.patcher_extension.WrappersMP.PREDICT_NOISE
         wrappers = comfy.patcher_extension.get_all_wrappers(kind, self.model_options, is_model_options=True)
         stock = comfy.patcher_extension.WrapperExecutor.new_class_executor(super().predict_noise, self, wrappers)

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from ...dragon_core.diffusion.frames import as_pictures, as_video
-from ...dragon_core.diffusion.loop import LatentBlending, Prediction, run_edit
+from ...dragon_core.diffusion.loop import Hold, LatentBlending, Prediction, run_edit
 from ...dragon_core.diffusion.schedule import EditSchedule, injected_steps
+from ...dragon_core.edits.chain import Layout
 from ...dragon_core.errors import DragonError
 from ...dragon_core.imaging.masks import grown
 from .guider import DragonGuidance
+from .run import Run
 
 #: Latent cells around an edit that stay free when the background is held: room for soft edges and shadows.
 BLEND_MARGIN = 1
@@ -24,85 +26,76 @@ BLEND_MARGIN = 1
 Options = dict[str, Any]
 
 
-class DragonEuler(comfy.samplers.Sampler):
-    """The edit loop as a SAMPLER: DDIM with guidance in x0 only, time travel and regional SDE.
+def dragon_euler(schedule: EditSchedule, hold: Hold) -> comfy.samplers.KSAMPLER:
+    """The edit loop as a SAMPLER: DDIM with guidance in x0 only, time travel and regional SDE."""
+    return comfy.samplers.KSAMPLER(sample_dragon_euler, {"schedule": schedule, "hold": hold})
 
-    fresh_noise: where the trajectory was renoised, each step sees it under another noise; regional SDE then has nothing to add.
-    opens_at: see :class:`~dragon_core.diffusion.loop.LatentBlending`.
-    """
 
-    def __init__(
-        self,
-        schedule: EditSchedule,
-        hold_background: float = 0.0,
-        hold_object_until: float = 0.0,
-        fresh_noise: bool = False,
-        opens_at: float = 0.0,
-    ) -> None:
-        self.schedule = schedule
-        self.hold_background = hold_background
-        self.hold_object_until = hold_object_until
-        self.fresh_noise = fresh_noise
-        self.opens_at = opens_at
+def sample_dragon_euler(
+    model: comfy.samplers.KSamplerX0Inpaint,
+    x: Tensor,
+    sigmas: Tensor,
+    extra_args: Options,
+    callback: Callable[[Options], None] | None,
+    disable: bool,
+    schedule: EditSchedule,
+    hold: Hold,
+) -> Tensor:
+    """A sampler function as ComfyUI's own are, which asks the guider for more than a denoised latent."""
+    guider = model.inner_model
+    if not isinstance(guider, DragonGuidance):
+        raise DragonError("DragonEulerSampler: works with DragonGuider's guider only; use the euler sampler with other guiders")
+    run = guider.running()
+    options, seed = extra_args.get("model_options", {}), extra_args.get("seed")
+    trajectory, first = run.pictures[0], run.first
+    x = as_pictures(x)
+    # On its way through ComfyUI's scale the start was rounded; a recorded picture is only repeated from the very one.
+    known = (trajectory.latents if run.path is None else run.path)[first].to(x)
+    if known.shape == x.shape and torch.allclose(x, known, rtol=1e-5, atol=1e-6):
+        x = known
 
-    @property
-    def follows_path(self) -> bool:
-        """Whether a run needs more of the edited trajectory than its start."""
-        return self.hold_background > 0 or self.hold_object_until > 0 or self.fresh_noise
+    def predict(x: Tensor, step: int, sigma: Tensor, guided: bool) -> Prediction:
+        return guider.predict(x, step, sigma, guided, options, seed)
 
-    def sample(
-        self,
-        model_wrap: Any,
-        sigmas: Tensor,
-        extra_args: Options,
-        callback: Callable[..., None] | None,
-        noise: Tensor,
-        latent_image: Tensor | None = None,
-        denoise_mask: Tensor | None = None,
-        disable_pbar: bool = False,
-    ) -> Tensor:
-        if not isinstance(model_wrap, DragonGuidance):
-            raise DragonError("DragonEulerSampler: works with DragonGuider's guider only; use the euler sampler with other guiders")
-        guider, steps = model_wrap, len(sigmas) - 1
-        run = guider.running()
-        sampling = guider.inner_model.model_sampling
-        x = as_pictures(sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas)))
-        options, seed = extra_args.get("model_options", {}), extra_args.get("seed")
-        trajectory, first = run.pictures[0], run.first
-        span = (first, first + steps)
-        # On its way through ComfyUI's scale the start was rounded; a recorded picture is only repeated from the very one.
-        known = (trajectory.latents if run.path is None else run.path)[span[0]].to(x)
-        if known.shape == x.shape and torch.allclose(x, known, rtol=1e-5, atol=1e-6):
-            x = known
+    def on_step(step: int, x0: Tensor, x: Tensor) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        if callback is not None:
+            videos = {"x": as_video(x, trajectory.frames), "denoised": as_video(x0, trajectory.frames)}
+            callback({"i": step - first, "sigma": sigmas[step - first], **videos})
 
-        def predict(x: Tensor, step: int, sigma: Tensor, guided: bool) -> Prediction:
-            return guider.predict(x, step, sigma, guided, options, seed)
+    def ask_again(x: Tensor, step: int, sigma: Tensor) -> Tensor:
+        return guider.conditional(x, sigma, options)
 
-        def on_step(step: int, x0: Tensor, x: Tensor) -> None:
-            comfy.model_management.throw_exception_if_processing_interrupted()
-            if callback is not None:
-                callback(step - span[0], as_video(x0, trajectory.frames), as_video(x, trajectory.frames), steps)
+    windows = replace(schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
+    region, blending = None, None
+    if run.layout is not None and run.path is not None:
+        region, blending = run.layout.support, blended(run, run.layout, run.path, hold)
+    again = ask_again if guider.convention.fresh_travel else None
+    levels, span = trajectory.sigmas.to(sigmas), (first, first + len(sigmas) - 1)
+    x = run_edit(x, levels, predict, windows, region, seed or 0, on_step, blending, span, trajectory.noise_model, again)
+    return as_video(x, trajectory.frames)
 
-        def ask_again(x: Tensor, step: int, sigma: Tensor) -> Tensor:
-            return guider.conditional(x, sigma, options)
 
-        windows = replace(self.schedule, dense=guider.schedule.dense, sparse=guider.schedule.sparse)
-        region, blending = None, None
-        if run.layout is not None and run.path is not None:
-            region, free = run.layout.support, grown(run.layout.uninjected, BLEND_MARGIN)
-            outside = self.hold_background * (1 - grown(region, BLEND_MARGIN))
-            injected = self.hold_object_until if any(edit.edits_trajectory for edit in guider.edits) else 0.0
-            shares = trajectory.noise_model.progress(trajectory.sigmas[:-1]).tolist()
-            fresh_noise = self.fresh_noise and trajectory.renoised
-            blending = LatentBlending(run.path, outside, injected_steps(shares, injected), free, self.opens_at, fresh_noise)
-        again = ask_again if guider.convention.fresh_travel else None
-        levels, noise_model = trajectory.sigmas.to(sigmas), trajectory.noise_model
-        x = run_edit(x, levels, predict, windows, region, seed or 0, on_step, blending, span, noise_model, again)
-        return sampling.inverse_noise_scaling(sigmas[-1], as_video(x, trajectory.frames))
+def blended(run: Run, layout: Layout, path: Tensor, hold: Hold) -> LatentBlending:
+    """A run's latent blending: at first all that follows the edited trajectory is held, then what lies outside of the edits."""
+    trajectory = run.pictures[0]
+    shares = trajectory.noise_model.progress(trajectory.sigmas[:-1]).tolist()
+    until = hold.object_until if any(edit.edits_trajectory for edit in layout.edits) else 0.0
+    injected = injected_steps(shares, until)
+    outside = hold.background * (1 - grown(layout.support, BLEND_MARGIN))
+    all_but_free = torch.maximum(outside, 1 - grown(layout.uninjected, BLEND_MARGIN))
+    weights = [all_but_free] * injected + [outside] * (len(shares) - injected)
+    return LatentBlending(path, weights, hold.opens_at, injected, hold.fresh_noise and trajectory.renoised)
 
 
 def run_sampling(
-    guider: DragonGuidance, positive: Any, negative: Any, cfg: float, sampler: DragonEuler, seed: int, callback: Callable[..., None] | None
+    guider: DragonGuidance,
+    positive: Any,
+    negative: Any,
+    cfg: float,
+    sampler: comfy.samplers.KSAMPLER,
+    seed: int,
+    callback: Callable[..., None] | None,
 ) -> Tensor:
     """The edit from the trajectory's start: latent (B, C, h, w) in ComfyUI's scale, on the CPU."""
     guider.set_branch_conds(positive, negative)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..host.samplers import DragonEuler
+from ...dragon_core.diffusion.loop import Hold
+from ..host.samplers import dragon_euler
 from ..schema.guidance_inputs import OPENS_AT, openness_inputs, stochastic_inputs, stochastic_schedule
 from ..schema.links import CATEGORY, named, searched_as
 
@@ -41,4 +42,4 @@ class DragonEulerSampler(io.ComfyNode):
     ) -> io.NodeOutput:
         with named(cls):
             schedule = stochastic_schedule(travel_passes, travel_start, travel_end, sde_strength, sde_outside, sde_start, sde_end)
-        return io.NodeOutput(DragonEuler(schedule, hold_background, hold_object_until, fresh_noise, open_background))
+        return io.NodeOutput(dragon_euler(schedule, Hold(hold_background, hold_object_until, fresh_noise, open_background)))

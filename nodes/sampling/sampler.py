@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ...dragon_core.diffusion.trajectory import Branch
 from ...dragon_core.edits.chain import Chain
 from ..host.guider import DragonGuidance
-from ..host.samplers import DragonEuler, run_sampling
+from ..host.samplers import dragon_euler, run_sampling
 from ..schema.guidance_inputs import (
     branch_inputs,
     draft_input,
@@ -83,7 +83,7 @@ class DragonSampler(io.ComfyNode):
             start = draft["samples"] if draft else None
             paper = use.scale_unit == "paper"
             guider = DragonGuidance(model, branch, energy or (), energy_scale, use.windows, paper, start, use.residual, use.convention)
-            euler = DragonEuler(use.schedule, use.hold_background, use.hold_object_until, use.fresh_noise, use.open_background)
+            euler = dragon_euler(use.schedule, use.hold)
             callback = latent_preview.prepare_callback(model, branch.trajectory.steps)
             samples = run_sampling(guider, positive, negative, cfg, euler, seed, callback)
         return io.NodeOutput({"samples": samples}, guider.changed(), tuple(guider.readings))

@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...dragon_core.diffusion.convention import AUTHORS, OURS, Convention
+from ...dragon_core.diffusion.loop import Hold
 from ...dragon_core.diffusion.schedule import EditSchedule
 from ...dragon_core.errors import DragonError
 from .guidance_inputs import OPENS_AT, RESIDUAL, ScaleUnit, guidance_windows, stochastic_schedule
@@ -50,6 +51,10 @@ class Settings:
         return stochastic_schedule(
             self.travel_passes, self.travel_start, self.travel_end, self.sde_strength, self.sde_outside, self.sde_start, self.sde_end
         )
+
+    @property
+    def hold(self) -> Hold:
+        return Hold(self.hold_background, self.hold_object_until, self.fresh_noise, self.open_background)
 
 
 #: What the widgets say that a workflow from before them has not.

@@ -308,10 +308,17 @@ def path(steps: int) -> Tensor:
     return torch.randn(steps + 1, 2, 3, 4, 5, generator=torch.Generator().manual_seed(40))
 
 
+def injected(steps: int, then: Tensor, of: int) -> list[Tensor]:
+    """Weights that hold all of the picture for so many steps."""
+    return [torch.ones_like(then)] * steps + [then] * (of - steps)
+
+
 def test_holding_nothing_changes_no_bit() -> None:
     levels = sigmas(8)
     free = run_edit(start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0)
-    held = run_edit(start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0, blending=LatentBlending(path(8), torch.zeros(1, 4, 5)))
+    held = run_edit(
+        start(), levels, Model(pull=0.2), EditSchedule(), None, seed=0, blending=LatentBlending(path(8), [torch.zeros(1, 4, 5)] * 8)
+    )
     assert torch.equal(free, held)
 
 
@@ -319,7 +326,7 @@ def test_what_is_held_outside_is_the_path_at_every_level() -> None:
     """And what is not held runs free, as the model's pixels do not talk to each other."""
     levels, known, held = sigmas(8), path(8), 1 - half()
     seen, free = [], []
-    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), LatentBlending(known, held))
+    run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), LatentBlending(known, [held] * 8))
     run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: free.append(x))
     for i in range(8):
         assert torch.equal(seen[i][..., :2], known[i + 1][..., :2])
@@ -331,7 +338,7 @@ def test_a_share_is_held_by_hand() -> None:
     levels, known, x = sigmas(4), path(4), start(3)
     weight = torch.linspace(0, 1, 20).view(1, 4, 5)
     schedule = EditSchedule(dense=Window(0.0, 0.5), sparse=OFF, travel=Window(0.0, 0.5), travel_passes=2)
-    got = run_edit(x, levels, Model(pull=0.3, split=0.2), schedule, None, 0, blending=LatentBlending(known, weight))
+    got = run_edit(x, levels, Model(pull=0.3, split=0.2), schedule, None, 0, blending=LatentBlending(known, [weight] * 4))
     hand = Model(pull=0.3, split=0.2)
     for i in range(4):
         for n in range(2 if i < 2 else 1):
@@ -349,7 +356,7 @@ def test_gone_back_in_time_what_is_held_is_on_its_path() -> None:
     """Every pass over a step begins from the path's latent of that level, where the picture is held."""
     known, model = path(4), Model(pull=0.3, split=0.2)
     schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.25, 0.75), travel_passes=3)
-    run_edit(known[0], sigmas(4), model, schedule, None, 0, blending=LatentBlending(known, half()))
+    run_edit(known[0], sigmas(4), model, schedule, None, 0, blending=LatentBlending(known, [half()] * 4))
     assert [step for step, _, _ in model.calls] == [0, 1, 1, 1, 2, 2, 2, 3]
     for (step, _, _), x in zip(model.calls, model.seen, strict=True):
         assert torch.equal(x[half().bool().unsqueeze(1).expand_as(x)], known[step][half().bool().unsqueeze(1).expand_as(x)])
@@ -379,7 +386,7 @@ def test_a_fresh_way_back_asks_at_the_next_level() -> None:
 @pytest.mark.parametrize("steps", STEP_COUNTS)
 def test_all_of_it_is_held_in_its_window(steps: int) -> None:
     levels, known, seen = sigmas(steps), path(steps), []
-    blending = LatentBlending(known, torch.zeros(1, 4, 5), round(0.3 * steps))
+    blending = LatentBlending(known, injected(round(0.3 * steps), torch.zeros(1, 4, 5), steps))
     run_edit(start(), levels, Model(), unguided(), None, 0, lambda i, x0, x: seen.append(x), blending)
     assert [i for i in range(steps) if torch.equal(seen[i], known[i + 1])] == list(range(round(0.3 * steps)))
 
@@ -398,7 +405,7 @@ def test_where_all_of_it_is_held_the_model_is_not_asked() -> None:
         estimates.append(x0)
 
     schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.0, 0.5), travel_passes=2)
-    got = run_edit(start(), levels, predict, schedule, None, 0, on_step, LatentBlending(known, outside, 3))
+    got = run_edit(start(), levels, predict, schedule, None, 0, on_step, LatentBlending(known, injected(3, outside, 8)))
     assert asked == [3, 3, 4, 5, 6, 7]
     assert len(seen) == 8
     for i in range(3):
@@ -422,7 +429,7 @@ def test_where_all_of_it_is_held_the_model_is_not_asked() -> None:
 def test_of_a_path_whose_levels_have_noises_of_their_own_a_step_takes_the_next_ones() -> None:
     """x' = path' + α' (x̂0 − picture), guidance in x̂0: nothing of the noise that x had."""
     levels, known = sigmas(4), path(4)
-    blending = LatentBlending(known, torch.zeros(1, 4, 5), fresh=True)
+    blending = LatentBlending(known, [torch.zeros(1, 4, 5)] * 4, fresh=True)
     seen: list[Tensor] = []
     schedule = EditSchedule(dense=ALWAYS, sparse=OFF)
     run_edit(known[0], levels, Model(pull=0.3), schedule, None, 0, lambda i, x0, x: seen.append(x), blending)
@@ -435,7 +442,7 @@ def test_of_a_path_whose_levels_have_noises_of_their_own_a_step_takes_the_next_o
 
 def test_gone_back_in_time_under_the_levels_own_noise() -> None:
     levels, known, model = sigmas(4), path(4), Model(pull=0.3)
-    blending = LatentBlending(known, torch.zeros(1, 4, 5), fresh=True)
+    blending = LatentBlending(known, [torch.zeros(1, 4, 5)] * 4, fresh=True)
     schedule = EditSchedule(dense=ALWAYS, sparse=OFF, travel=Window(0.3, 0.5), travel_passes=2)
     run_edit(known[0], levels, model, schedule, None, 0, blending=blending)
     assert [step for step, _, _ in model.calls] == [0, 1, 1, 2, 3]
@@ -451,16 +458,16 @@ def test_the_hold_opens_where_the_latent_leaves_the_path_more_than_elsewhere() -
     known = torch.randn(3, 2, 4, 16, 24, generator=generator)
     outside = torch.ones(1, 16, 24)
     outside[:, :, 20:] = 0  # the edit's own place
-    blending = LatentBlending(known, outside, opens_at=5.0)
+    blending = LatentBlending(known, [outside] * 2, opens_at=5.0)
     opened = blending(known[2] + deviation, 1)
     assert torch.equal(opened[0, :, 4:8, 14:20], (known[2] + deviation)[0, :, 4:8, 14:20]), "the shadow stays"
     far = opened - known[2]
     assert float(far[0, :, 10:, :20].abs().max()) < 1e-6 and float(far[1, :, :, :20].abs().max()) < 1e-6, "the rest is held"
     torch.testing.assert_close(far[..., 20:], deviation[..., 20:], rtol=1e-4, atol=1e-6)
-    shut = LatentBlending(known, outside)(known[2] + deviation, 1)
+    shut = LatentBlending(known, [outside] * 2)(known[2] + deviation, 1)
     assert torch.equal(shut[..., :20], known[2][..., :20])
 
 
 def test_a_hold_that_is_never_left_stays_on_its_path() -> None:
     known = path(4)
-    assert torch.equal(LatentBlending(known, torch.ones(1, 4, 5), opens_at=5.0)(known[2], 1), known[2])
+    assert torch.equal(LatentBlending(known, [torch.ones(1, 4, 5)] * 4, opens_at=5.0)(known[2], 1), known[2])

@@ -32,7 +32,7 @@ def test_other_loras_than_the_inversions_are_said(scene: Any, sample: Any, run: 
 
 
 def test_predict_noise_wrappers_see_every_step(scene: Any, sample: Any, move: Any, mini: Any) -> None:
-    """DragonEuler asks as any sampler does: what such a wrapper changes is in the picture, and it is asked once a step."""
+    """Dragon Euler asks as any sampler does: what such a wrapper changes is in the picture, and it is asked once a step."""
     asked: list[float] = []
 
     def darker(executor: Any, x: torch.Tensor, timestep: torch.Tensor, *args: Any) -> torch.Tensor:
