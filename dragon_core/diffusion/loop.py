@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -51,7 +52,12 @@ class LatentBlending:
 
     def complete(self, step: int) -> bool:
         """Whether all of the picture is held after ``step``, so that the model need not be asked."""
-        return bool((self.weights[step] == 1).all())
+        return self._complete[step]
+
+    @cached_property
+    def _complete(self) -> list[bool]:
+        """By step; found once, as a GPU is waited for."""
+        return [bool((weight == 1).all()) for weight in self.weights]
 
     def __call__(self, x: Tensor, step: int, level: int | None = None) -> Tensor:
         """``x`` after ``step``, at the next level of the path; or, gone back in time, at ``level``."""
